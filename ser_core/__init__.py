@@ -2,7 +2,7 @@
 
 Modules, from left to right; each imports only from its left:
 errors, store, clips, audio, labels, corpora, splits, metrics, intervals, baselines, audit, features, cards,
-classical, runs, experiments, toy, report, cli.
+classical, runs, experiments, runner, scoring, toy, report, cli.
 """
 
 __version__ = "0.1.0"

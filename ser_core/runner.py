@@ -1,0 +1,222 @@
+"""The runner: cells become Runs, resumable by seed and fold."""
+
+import functools
+import hashlib
+import platform
+import resource
+import shutil
+import sys
+import time
+import warnings
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ser_core import classical, features, metrics, runs, store
+from ser_core.errors import SerError
+from ser_core.experiments import Cell, Experiment, clips_of, make_folds
+
+
+@functools.lru_cache(maxsize=32)
+def folds_of(cell: Cell, seed: int) -> pd.DataFrame:
+    """Return the Folds of one seed of a cell."""
+    split_seed = seed if cell.splits == "per-seed" else 0
+    return make_folds(cell.corpus, cell.labels, cell.protocol, cell.folds, split_seed, cell.train_clips, cell.tune)
+
+
+@functools.lru_cache(maxsize=2)
+def _features(corpus: str, harmonisation: str, extractor: str, normalisation: str) -> pd.DataFrame:
+    clips = clips_of(corpus, harmonisation)
+    table = features.load(corpus, extractor)
+    if missing := clips.index.difference(table.index).tolist():
+        raise SerError(
+            f"{corpus}: {len(missing)} clips have no '{extractor}' features, the first is '{missing[0]}'; "
+            f"make them with: ser features {corpus} {extractor}"
+        )
+    return classical.normalise(table.loc[clips.index], clips["speaker"], normalisation)
+
+
+@functools.lru_cache(maxsize=16)
+def data_hash(corpus: str, extractor: str) -> str:
+    """Return 16 hex digits of a corpus's feature values, clip ids and names of features."""
+    table = features.load(corpus, extractor)
+    digest = hashlib.sha256("\n".join([*table.index, *table.columns]).encode())
+    digest.update(np.ascontiguousarray(table.to_numpy("float32")).tobytes())
+    return digest.hexdigest()[:16]
+
+
+def fit_fold(cell: Cell, seed: int, fold: int) -> tuple[pd.DataFrame, dict]:
+    """Train on one fold's train part (and dev part, once it has chosen) and predict its test part.
+
+    Args:
+        cell: The system.
+        seed: One of its seeds.
+        fold: A fold of its Folds.
+
+    Returns:
+        The predictions of the test clips, and the facts: clips of each part, chosen hyperparameters, dev UAR.
+
+    Raises:
+        SerError: If the test part holds a class that the train part does not.
+    """
+    clips = clips_of(cell.corpus, cell.labels)
+    table = _features(cell.corpus, cell.labels, cell.features, cell.normalisation)
+    folds = folds_of(cell, seed)
+    part = {role: rows["clip"] for role, rows in folds[folds["fold"] == fold].groupby("role", observed=True)}
+    train, test = part["train"], part["test"]
+    names = sorted(clips.loc[train, "emotion"].unique())
+    if absent := sorted(set(clips.loc[test, "emotion"]) - set(names)):
+        raise SerError(f"{cell.system}: fold {fold} tests the classes {absent}, which its training part does not have")
+    code = {name: i for i, name in enumerate(names)}
+
+    def data(which: pd.Series) -> tuple[np.ndarray, np.ndarray]:
+        return table.loc[which].to_numpy("float32"), clips.loc[which, "emotion"].map(code).to_numpy("int64")
+
+    chosen, dev_uar = {}, None
+    fit_on = train
+    if cell.tune:
+        dev = part["dev"]
+        (x_train, y_train), (x_dev, y_dev) = data(train), data(dev)
+        scores = []
+        for setting in classical.settings(cell.model):
+            system = classical.pipeline(cell.model, cell.normalisation, seed=seed, **setting).fit(x_train, y_train)
+            matrix = metrics.confusion(y_dev, system.predict(x_dev), range(len(names)))
+            scores.append(float(metrics.uar(matrix)))
+        best = int(np.argmax(scores))
+        chosen, dev_uar = classical.settings(cell.model)[best], scores[best]
+        fit_on = pd.concat([train, dev])
+    x, y = data(fit_on)
+    x_test, y_test = data(test)
+    system = classical.pipeline(cell.model, cell.normalisation, seed=seed, **chosen).fit(x, y)
+    predictions = pd.DataFrame(
+        {
+            "clip": test.to_numpy(),
+            "speaker": clips.loc[test, "speaker"].to_numpy(),
+            "fold": fold,
+            "seed": seed,
+            "truth": [names[i] for i in y_test],
+            "prediction": [names[i] for i in system.predict(x_test)],
+        }
+    )
+    if hasattr(system, "predict_proba"):
+        probabilities = system.predict_proba(x_test).astype("float32")
+        for i, name in enumerate(names):
+            predictions[runs.PROBABILITY + name] = probabilities[:, i]
+    facts = {
+        "n_train": len(train),
+        "n_dev": len(part.get("dev", ())),
+        "n_test": len(test),
+        "chosen": chosen,
+        "dev_uar": dev_uar,
+    }
+    return predictions, facts
+
+
+def key(cell: Cell) -> str:
+    """Return the digest of all that decides a cell's predictions: cell, data and code."""
+    return store.digest(asdict(cell), data_hash(cell.corpus, cell.features), runs.code_hash())
+
+
+def _part(experiment: str, cell: Cell, seed: int, fold: int, cell_key: str) -> Path:
+    return runs.folder(experiment, cell.system) / ".parts" / f"{cell_key}-{seed}-{fold}.parquet"
+
+
+def _run_part(experiment: str, cell: Cell, seed: int, fold: int, cell_key: str) -> None:
+    """Fit one fold and keep its predictions; the file appears whole or not at all."""
+    from sklearn.exceptions import ConvergenceWarning
+
+    start = time.perf_counter()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", ConvergenceWarning)
+        predictions, facts = fit_fold(cell, seed, fold)
+    facts["converged"] = not any(issubclass(w.category, ConvergenceWarning) for w in caught)
+    # ru_maxrss is in KiB on Linux and in bytes on macOS.
+    unit = 2**20 if sys.platform == "darwin" else 2**10
+    facts["seconds"] = round(time.perf_counter() - start, 3)
+    facts["peak_memory_mib"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit)
+    store.write_parquet(predictions, _part(experiment, cell, seed, fold, cell_key), facts)
+
+
+def pending(experiment: Experiment) -> Iterator[tuple[Cell, str]]:
+    """Yield the cells whose Run is missing or was made from another cell, other data or other code, with their key."""
+    for cell in experiment.cells:
+        cell_key = key(cell)
+        if (runs.folder(experiment.name, cell.system) / "run.json").is_file():
+            if runs.read(experiment.name, cell.system).info["key"] == cell_key:
+                continue
+        yield cell, cell_key
+
+
+def _steps(cell: Cell) -> list[tuple[int, int]]:
+    """Return every (seed, fold) of a cell."""
+    return [(seed, fold) for seed in cell.seeds for fold in sorted(folds_of(cell, seed)["fold"].unique().tolist())]
+
+
+def run(experiment: Experiment, *, only: str = "", jobs: int = -1, progress: bool = True) -> list[Path]:
+    """Make the Runs of an experiment that are not there yet; folds already fitted are not fitted again.
+
+    Args:
+        experiment: From `ser_core.experiments.load`.
+        only: Only the systems whose name contains this.
+        jobs: Processes; -1 is one per core.
+        progress: Show a progress bar on standard error.
+
+    Returns:
+        The folders of the Runs that were made.
+
+    Raises:
+        SerError: If ``only`` matches no system, or a fold cannot be fitted.
+    """
+    import joblib
+    from tqdm import tqdm
+
+    if only and not any(only in cell.system for cell in experiment.cells):
+        first = experiment.cells[0].system
+        raise SerError(f"no system of '{experiment.name}' contains '{only}'; the first is '{first}'")
+    todo = [(cell, cell_key) for cell, cell_key in pending(experiment) if only in cell.system]
+    tasks = [
+        (experiment.name, cell, seed, fold, cell_key)
+        for cell, cell_key in todo
+        for seed, fold in _steps(cell)
+        if not _part(experiment.name, cell, seed, fold, cell_key).is_file()
+    ]
+    with joblib.parallel_config(backend="loky", n_jobs=jobs, inner_max_num_threads=1):
+        done = joblib.Parallel(return_as="generator_unordered")(joblib.delayed(_run_part)(*task) for task in tasks)
+        for _ in tqdm(done, total=len(tasks), desc=experiment.name, unit="fold", disable=not progress):
+            pass
+    return [_assemble(experiment, cell, cell_key) for cell, cell_key in todo]
+
+
+def _assemble(experiment: Experiment, cell: Cell, cell_key: str) -> Path:
+    """Join the parts of a cell into a Run and remove them."""
+    tables, facts = [], []
+    for seed, fold in _steps(cell):
+        path = _part(experiment.name, cell, seed, fold, cell_key)
+        tables.append(store.read_parquet(path))
+        facts.append({"seed": seed, "fold": fold, **store.read_metadata(path)})
+    predictions = pd.concat(tables, ignore_index=True)
+    columns = [name for name in predictions if name.startswith(runs.PROBABILITY)]
+    # A class that a fold's training part lacks has probability 0 there.
+    predictions[columns] = predictions[columns].fillna(0.0)
+    measured = {
+        "device": f"cpu, {platform.machine()}",
+        "seconds": round(sum(fact.pop("seconds") for fact in facts), 3),
+        "peak_memory_mib": max(fact.pop("peak_memory_mib") for fact in facts),
+    }
+    info = {
+        "experiment": experiment.name,
+        "question": experiment.question,
+        "cell": asdict(cell),
+        "key": cell_key,
+        "code": runs.code_hash(),
+        "data": data_hash(cell.corpus, cell.features),
+        "versions": runs.versions(),
+        "folds": facts,
+        "measured": measured,
+    }
+    path = runs.write(runs.Run(experiment.name, cell.system, predictions, info))
+    shutil.rmtree(path / ".parts")
+    return path

@@ -1,0 +1,184 @@
+"""Runs: per-clip predictions and the facts of how they were made, written whole, read checked."""
+
+import functools
+import hashlib
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from ser_core import metrics, store
+from ser_core.errors import SerError
+
+COLUMNS = ("clip", "speaker", "fold", "seed", "truth", "prediction")
+PROBABILITY = "p_"
+
+# The modules whose code decides predictions; the features carry their own extractor and version.
+PREDICTING = ("clips", "labels", "splits", "classical", "experiments", "runner")
+
+
+@dataclass(frozen=True)
+class Run:
+    """Predictions of one system in one experiment, and what made them.
+
+    Attributes:
+        experiment: Name of the experiment.
+        system: Name of the system within it.
+        predictions: One row per (seed, clip): `COLUMNS`, then one ``p_<class>`` column per class if the system
+            gives probabilities.
+        info: Content of ``run.json``.
+    """
+
+    experiment: str
+    system: str
+    predictions: pd.DataFrame
+    info: dict
+
+    @property
+    def name(self) -> str:
+        """``<experiment>/<system>``."""
+        return f"{self.experiment}/{self.system}"
+
+
+@functools.cache
+def code_hash() -> str:
+    """Return 16 hex digits that change when code that decides predictions changes; comments do not count."""
+    import ast
+
+    digest = hashlib.sha256()
+    for name in PREDICTING:
+        base = Path(__file__).parent / name
+        for path in sorted(base.glob("*.py")) if base.is_dir() else [base.with_suffix(".py")]:
+            tree = ast.parse(path.read_text())
+            for node in ast.walk(tree):
+                if isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node):
+                    node.body[0].value.value = ""
+            digest.update(ast.unparse(tree).encode())
+    return digest.hexdigest()[:16]
+
+
+@functools.cache
+def versions() -> dict[str, str]:
+    """Return the versions that decide predictions: Python and the numerical libraries."""
+    from importlib.metadata import version
+
+    names = ("ser-core", "numpy", "scipy", "pandas", "scikit-learn", "lightgbm", "xgboost-cpu", "xgboost")
+    found = {"python": platform.python_version()}
+    for name in names:
+        try:
+            found[name] = version(name)
+        except ImportError:
+            continue
+    return found
+
+
+def arrange(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Return valid predictions in the one order that is stored.
+
+    Args:
+        predictions: See `ser_core.metrics.validate`; speaker, fold and seed may be absent (missing, 0 and 0).
+
+    Returns:
+        The columns `COLUMNS`, then the probabilities in the order of the classes, sorted by seed and clip.
+
+    Raises:
+        SerError: If the predictions are not valid.
+
+    Examples:
+        >>> table = pd.DataFrame({"clip": ["b", "a"], "truth": ["sad", "happy"], "prediction": ["sad", "sad"]})
+        >>> arrange(table)["clip"].tolist()
+        ['a', 'b']
+    """
+    table = metrics.validate(predictions).assign(
+        speaker=predictions.get("speaker", pd.Series(pd.NA, index=predictions.index)).astype("str"),
+        fold=predictions.get("fold", pd.Series(0, index=predictions.index)),
+    )
+    table = table.astype({"fold": "int32", "seed": "int32"})
+    columns = [PROBABILITY + name for name in metrics.class_names(table) if PROBABILITY + name in table]
+    table = table.astype(dict.fromkeys(columns, "float32"))
+    return table[[*COLUMNS, *columns]].sort_values(["seed", "clip"], ignore_index=True)
+
+
+def folder(experiment: str, system: str) -> Path:
+    """Return where a Run is, or would be."""
+    return store.results() / "runs" / experiment / system
+
+
+def write(run: Run) -> Path:
+    """Write a Run, predictions first: a folder with ``run.json`` is complete.
+
+    Returns:
+        Its folder.
+    """
+    path = folder(run.experiment, run.system)
+    store.write_parquet(arrange(run.predictions), path / "predictions.parquet")
+    store.write_json(run.info, path / "run.json")
+    return path
+
+
+def read(experiment: str, system: str) -> Run:
+    """Read a Run.
+
+    Raises:
+        SerError: If it is not there or not valid; the message says how to make it.
+    """
+    import json
+
+    path = folder(experiment, system)
+    if not (path / "run.json").is_file():
+        raise SerError(f"no Run '{experiment}/{system}'; make it with: ser run experiments/{experiment}.yaml")
+    info = json.loads((path / "run.json").read_text())
+    return Run(experiment, system, _arrange_file(path / "predictions.parquet"), info)
+
+
+def catalogue(experiment: str | None = None) -> pd.DataFrame:
+    """Return the committed Runs, one row each: experiment, system, and the fields of the resolved cell.
+
+    Args:
+        experiment: Only this experiment's; all if None.
+
+    Raises:
+        SerError: If there are none.
+    """
+    import json
+
+    root = store.results() / "runs"
+    paths = sorted(root.glob(f"{experiment or '*'}/*/run.json"))
+    if not paths:
+        raise SerError(f"no Runs under {root / (experiment or '')}; make them with: ser run experiments/<name>.yaml")
+    rows = []
+    for path in paths:
+        cell = json.loads(path.read_text())["cell"]
+        rows.append({"experiment": path.parent.parent.name, "system": path.parent.name, **cell})
+    return pd.DataFrame(rows)
+
+
+def _arrange_file(path: Path) -> pd.DataFrame:
+    """Read and arrange a parquet or CSV file of predictions; errors name it."""
+    try:
+        if path.suffix == ".parquet":
+            return arrange(store.read_parquet(path))
+        return arrange(pd.read_csv(path, dtype=dict.fromkeys(("clip", "speaker", "truth", "prediction"), "str")))
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise SerError(f"{path}: not a readable CSV file ({str(error).splitlines()[0]})") from error
+    except SerError as error:
+        raise SerError(str(error) if str(path) in str(error) else f"{path}: {error}") from error
+
+
+def read_table(path: Path | str) -> pd.DataFrame:
+    """Read predictions of any toolkit from a CSV or parquet file.
+
+    Args:
+        path: A file with the columns clip, truth, prediction and, if known, speaker, fold, seed and ``p_<class>``.
+
+    Returns:
+        Valid predictions, see `arrange`.
+
+    Raises:
+        SerError: If the file is not there, cannot be read, or is not valid.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise SerError(f"{path}: no such file")
+    return _arrange_file(path)

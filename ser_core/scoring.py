@@ -1,0 +1,104 @@
+"""The score sheet: all that we print about one set of predictions, from any toolkit."""
+
+import numpy as np
+import pandas as pd
+
+from ser_core import baselines, intervals, metrics
+
+NAMES = {"uar": "UAR", "wa": "WA (accuracy)", "macro_f1": "macro F1", "weighted_f1": "weighted F1"}
+
+
+def headline(predictions: pd.DataFrame, **options) -> pd.DataFrame:
+    """Return every metric with its interval over speakers.
+
+    Args:
+        predictions: See `ser_core.metrics.validate`. Without a speaker for every clip the intervals are refused.
+        **options: ``n_resamples``, ``level``, ``seed`` and others of `ser_core.intervals.from_counts`.
+
+    Returns:
+        One row a metric, indexed by its name, with the column ``interval``.
+    """
+    rows = {}
+    for name, label in NAMES.items():
+        if "speaker" in predictions and predictions["speaker"].notna().all():
+            rows[label] = intervals.interval(predictions, name, **options)
+        else:
+            value = metrics.scores(predictions)[name]
+            reason = "the predictions name no speakers, and clips are not independent"
+            level = options.get("level", 0.95)
+            rows[label] = intervals.Interval(value, np.nan, np.nan, level, "percentile", "speaker", 0, reason)
+    return pd.Series(rows, name="interval").to_frame()
+
+
+def floors(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Return what can be scored on the same clips without listening, from the predictions file alone.
+
+    Without the training parts the look-up of speakers is in-sample, an upper bound: what a system would score that
+    hears only who speaks, on clips of speakers it knows.
+
+    Args:
+        predictions: See `ser_core.metrics.validate`.
+
+    Returns:
+        One row a floor with the columns ``uar`` and ``wa``, each in [0, 1].
+    """
+    once = predictions.drop_duplicates("clip").reset_index(drop=True)
+    counts = once["truth"].value_counts(normalize=True)
+    rows = {
+        "always the commonest class": {"uar": 1 / len(counts), "wa": counts.iloc[0]},
+        "chance, in proportion to the classes": {"uar": 1 / len(counts), "wa": float((counts**2).sum())},
+    }
+    if "speaker" in once and once["speaker"].notna().all():
+        clips = once.set_index("clip")[["speaker", "truth"]].rename(columns={"truth": "emotion"})
+        looked_up = metrics.scores(baselines.resubstitution_lookup(clips, "speaker"))
+        rows["speaker look-up (in-sample)"] = {"uar": looked_up["uar"], "wa": looked_up["wa"]}
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def sheet(predictions: pd.DataFrame, **options) -> str:
+    """Return the score sheet as text: metrics with intervals, floors, classes, speakers, calibration.
+
+    Args:
+        predictions: See `ser_core.metrics.validate`.
+        **options: ``n_resamples``, ``level``, ``seed`` and others of `ser_core.intervals.from_counts`.
+
+    Returns:
+        Lines of text.
+
+    Examples:
+        >>> table = pd.DataFrame({"clip": list("abcd"), "truth": ["sad", "happy"] * 2, "prediction": "sad"})
+        >>> print(sheet(table).splitlines()[0])
+        4 clips, speakers not named, 2 classes, 1 seed
+    """
+    facts = metrics.scores(predictions)
+    has_speakers = "speaker" in predictions and predictions["speaker"].notna().all()
+    speakers = f"{facts['n_speakers']} speakers" if has_speakers else "speakers not named"
+    seeds = f"{facts['n_seeds']} seed{'s' if facts['n_seeds'] > 1 else ''}"
+    lines = [f"{facts['n_clips']} clips, {speakers}, {facts['n_classes']} classes, {seeds}", ""]
+    table = headline(predictions, **options)
+    level = table["interval"].iloc[0].level
+    lines.append(f"Metrics, with {level:.0%} intervals that resample speakers")
+    lines += [f"  {name:<16}{interval.text()}" for name, interval in table["interval"].items()]
+    if facts["absent"]:
+        lines.append(f"  no clip has the class {', '.join(facts['absent'])}; UAR is over the others")
+    lines += ["", "Floors: scores on these clips without listening          UAR    WA"]
+    lines += [f"  {name:<52}{row.uar:8.3f}{row.wa:6.3f}" for name, row in floors(predictions).iterrows()]
+    lines += ["", "Recall of each class"]
+    names = metrics.class_names(predictions)
+    support = predictions.drop_duplicates("clip")["truth"].value_counts()
+    for name in [name for name in names if name in support]:
+        if has_speakers:
+            text = intervals.interval(predictions, f"recall:{name}", **options).text()
+        else:
+            text = f"{float(metrics.metric(f'recall:{name}', names)(metrics.confusions(predictions)).mean()):.3f}"
+        lines.append(f"  {name:<16}{text}, {support[name]} clips")
+    if has_speakers:
+        right = (predictions["truth"] == predictions["prediction"]).groupby(predictions["speaker"]).mean()
+        lines += ["", "Accuracy by speaker"]
+        lines.append(f"  lowest {right.min():.3f} ({right.idxmin()}), median {right.median():.3f}, ")
+        lines[-1] += f"highest {right.max():.3f} ({right.idxmax()})"
+    if any(column.startswith("p_") for column in predictions):
+        lines += ["", "Calibration"]
+        lines.append(f"  expected calibration error {metrics.ece(predictions):.3f}, ")
+        lines[-1] += f"Brier score {metrics.brier(predictions):.3f} of 2"
+    return "\n".join(lines)
