@@ -20,7 +20,7 @@ FIELDS = {
     "models": "names of classifiers",
     "normalisations": "none, train, speaker",
     "labels": "label harmonisation",
-    "folds": "number of folds, or 'loo', or one of these per corpus",
+    "folds": "number of folds, or 'loo', or a mapping from <corpus> or <corpus>.<protocol> to these",
     "seeds": "seeds of the models, and of the splits where 'splits' is 'per-seed'",
     "splits": "'fixed' (split seed 0) or 'per-seed'",
     "tune": "choose hyperparameters on the dev part of each fold",
@@ -122,20 +122,20 @@ def load(path: Path | str) -> Experiment:
     _check_names(path, spec)
     cells, refused = [], []
     for corpus in spec["corpora"]:
-        folds = spec["folds"][corpus] if isinstance(spec["folds"], dict) else spec["folds"]
-        shared = {key: spec[key] for key in ("labels", "splits", "tune")} | {"corpus": corpus, "folds": folds}
+        shared = {key: spec[key] for key in ("labels", "splits", "tune")} | {"corpus": corpus}
         possible = []
         for protocol in spec["protocols"]:
+            folds = _n_folds(spec["folds"], corpus, protocol)
             try:
                 made = make_folds(corpus, spec["labels"], protocol, folds, 0, None, spec["tune"])
-                possible.append((protocol, made.loc[made["role"] == "train"].groupby("fold").size().min()))
+                possible.append((protocol, folds, made.loc[made["role"] == "train"].groupby("fold").size().min()))
             except RefusalError as error:
                 refused.append({"corpus": corpus, "protocol": protocol, "reason": str(error)})
         size = spec["train_clips"]
         if size == "match" and possible:
             # Stratified subsampling may need a few clips of slack per class in other seeds' splits.
-            size = int(0.98 * min(smallest for _, smallest in possible))
-        for (protocol, _), name, system, how in itertools.product(
+            size = int(0.98 * min(smallest for _, _, smallest in possible))
+        for (protocol, folds, _), name, system, how in itertools.product(
             possible, spec["features"], spec["models"], spec["normalisations"]
         ):
             once = classical.model(system).deterministic and spec["splits"] == "fixed"
@@ -143,6 +143,7 @@ def load(path: Path | str) -> Experiment:
             cells.append(
                 Cell(
                     protocol=protocol,
+                    folds=folds,
                     features=name,
                     model=system,
                     normalisation=how,
@@ -157,6 +158,13 @@ def load(path: Path | str) -> Experiment:
         tuple(cells),
         pd.DataFrame(refused, columns=["corpus", "protocol", "reason"]),
     )
+
+
+def _n_folds(folds: int | str | dict, corpus: str, protocol: str) -> int | str:
+    """Return the number of folds; what is said of a protocol goes before what is said of its corpus."""
+    if not isinstance(folds, dict):
+        return folds
+    return folds.get(f"{corpus}.{protocol}", folds[corpus])
 
 
 def _check_names(path: Path, spec: dict) -> None:
@@ -188,8 +196,9 @@ def clips_of(corpus: str, harmonisation: str) -> pd.DataFrame:
 def make_folds(
     corpus: str, harmonisation: str, protocol: str, n_folds: int | str, seed: int, train_clips: int | None, tune: bool
 ) -> pd.DataFrame:
-    """Return checked Folds; an untuned system has no use for a dev part of our own protocols."""
+    """Return checked Folds; an untuned system trains on the dev part too, unless a published split has taken it."""
     clips = clips_of(corpus, harmonisation)
-    folds = splits.make(clips, protocol, n_folds=n_folds, seed=seed, train_clips=train_clips, dev=tune)
+    dev = tune or splits.PROTOCOLS[protocol].published is not None
+    folds = splits.make(clips, protocol, n_folds=n_folds, seed=seed, train_clips=train_clips, dev=dev)
     splits.check(folds, clips)
     return folds

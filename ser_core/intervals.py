@@ -5,18 +5,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
-from ser_core import metrics
+from ser_core import metrics, resampling
 from ser_core.errors import SerError
 
-METHODS = ("percentile", "expanded")
-# Under 5 clusters no resampling of them is honest: 4 allow only 35 distinct resamples, and `ser_core.simulation`
-# finds that a "95 %" interval then misses the truth several times as often as it says.
+# 4 clusters allow only 35 distinct resamples, and `ser_core.simulation` finds that a 95 % percentile interval then
+# misses the truth about four times as often as it says.
 MIN_CLUSTERS = 5
 # A class that a twentieth of the resamples lack makes the metric change its meaning from resample to resample.
 MAX_ABSENT = 0.05
-_CHUNK = 4_000_000  # numbers held at once while resampling: 32 MB
 
 
 @dataclass(frozen=True)
@@ -189,7 +186,7 @@ def from_counts(
     *,
     classes: Sequence[str],
     unit: str = "speaker",
-    method: str = "percentile",
+    method: str = resampling.METHOD,
     n_resamples: int = 10_000,
     level: float = 0.95,
     seed: int = 0,
@@ -225,35 +222,32 @@ def from_counts(
 
     Returns:
         The interval. It is refused, with NaN ends and the reason, if clusters are too few, if a class that the
-        metric averages has too few effective clusters, or if one would be absent from over 5 % of resamples.
+        metric averages has too few effective clusters, or if one would be absent from over 5 % of resamples; those
+        that lack the class of a ``recall:`` are left out.
 
     Raises:
         SerError: If the method or metric is unknown.
     """
-    if method not in METHODS:
-        raise SerError(f"no interval method '{method}'; there are {list(METHODS)}")
+    resampling.check(method)
     function = metrics.metric(metric, classes)
     value = float(function(counts.sum(axis=1)).mean())
     refusal = _refusal([counts], metric, classes, unit, min_effective, min_clusters)
     low = high = np.nan
     if refusal is None:
-        (values,) = _resampled([counts], function, n_resamples, np.random.default_rng(seed))
-        low, high = _ends(values, level, method, counts.shape[1])
+        (values,) = resampling.resampled([counts], function, n_resamples, np.random.default_rng(seed), same_seeds=True)
+        low, high = resampling.ends(values, level, method, counts.shape[1])
     note = _note(counts, classes)
     return Interval(value, low, high, level, method, unit, counts.shape[1], refusal, note)
 
 
-def _ends(values: np.ndarray, level: float, method: str, n: int) -> tuple[float, float]:
-    tail = (1 - level) / 2
-    if method == "expanded":
-        tail = stats.norm.cdf(np.sqrt(n / (n - 1)) * stats.t.ppf(tail, n - 1))
-    low, high = np.quantile(values, [tail, 1 - tail])
-    return float(low), float(high)
-
-
 def _note(counts: np.ndarray, classes: Sequence[str]) -> str:
-    absent = [name for name, n in zip(classes, metrics.support(counts).sum((0, 1)), strict=True) if not n]
-    return f"absent class{'es' if len(absent) > 1 else ''}: {', '.join(absent)}" if absent else ""
+    """Name the classes without a clip in all seeds, or in some when seeds cover different clips."""
+    empty = (metrics.support(counts).sum(axis=1) == 0).sum(axis=0)
+    notes = []
+    for n in sorted(set(empty[empty > 0]), reverse=True):
+        names = ", ".join(name for name, of in zip(classes, empty, strict=True) if of == n)
+        notes.append(f"absent class: {names}" if n == len(counts) else f"absent in {n} of {len(counts)} seeds: {names}")
+    return "; ".join(notes)
 
 
 def _refusal(
@@ -282,33 +276,6 @@ def _refusal(
     return None
 
 
-def _resampled(
-    tables: list[np.ndarray], function, n_resamples: int, rng: np.random.Generator, same_seeds: bool = True
-) -> list[np.ndarray]:
-    """Return the metric of each table in each resample, (n_resamples,) each; all share the drawn clusters."""
-    g, k = tables[0].shape[1], tables[0].shape[-1]
-    flat = np.concatenate([table.transpose(1, 0, 2, 3).reshape(g, -1) for table in tables], axis=1)
-    # Clusters with equal counts are interchangeable, so only how often each kind is drawn matters: fewer draws
-    # when the clusters are clips, and the same result in whatever order the clusters come.
-    kinds, sizes = np.unique(flat, axis=0, return_counts=True)
-    kinds = kinds.astype(float)  # BLAS; sums of integers stay exact, so the result depends on no thread or chunk
-    chunk = max(1, _CHUNK // sum(kinds.shape))
-    parts: list[list[np.ndarray]] = [[] for _ in tables]
-    for start in range(0, n_resamples, chunk):
-        n = min(chunk, n_resamples - start)
-        totals = rng.multinomial(g, sizes / g, size=n).astype(float) @ kinds
-        column, drawn = 0, None
-        for part, table in zip(parts, tables, strict=True):
-            s = len(table)
-            values = function(totals[:, column : column + s * k * k].reshape(n, s, k, k))
-            column += s * k * k
-            if s > 1:
-                drawn = rng.integers(s, size=(n, s)) if drawn is None or not same_seeds else drawn
-                values = np.take_along_axis(values, drawn, axis=1)
-            part.append(values.mean(axis=1))
-    return [np.concatenate(part) for part in parts]
-
-
 def difference(
     a: pd.DataFrame,
     b: pd.DataFrame,
@@ -316,7 +283,7 @@ def difference(
     *,
     unit: str = "speaker",
     classes: Sequence[str] | None = None,
-    method: str = "percentile",
+    method: str = resampling.METHOD,
     n_resamples: int = 10_000,
     level: float = 0.95,
     seed: int = 0,
@@ -362,8 +329,7 @@ def difference(
         >>> round(result.interval.value, 3), result.p_value, result.method
         (0.167, 1.0, 'exact permutation')
     """
-    if method not in METHODS:
-        raise SerError(f"no interval method '{method}'; there are {list(METHODS)}")
+    resampling.check(method)
     same_seeds = _check_paired(a, b, unit)
     names = classes or sorted({*metrics.class_names(a), *metrics.class_names(b)})
     tables = [counts(a, unit, names), counts(b, unit, names)]
@@ -374,11 +340,12 @@ def difference(
     low = high = np.nan
     g = tables[0].shape[1]
     if refusal is None:
-        first, second = _resampled(tables, function, n_resamples, rng, same_seeds)
-        low, high = _ends(first - second, level, method, g)
-    p_value, test = _permutation(*(table.mean(axis=0) for table in tables), function, n_resamples, rng)
+        first, second = resampling.resampled(tables, function, n_resamples, rng, same_seeds=same_seeds)
+        low, high = resampling.ends(first - second, level, method, g)
+    p_value, exact = resampling.swap_test(*(table.mean(axis=0) for table in tables), function, n_resamples, rng)
     note = _note(tables[0], names)
-    return Difference(Interval(value, low, high, level, method, unit, g, refusal, note), p_value, test)
+    result = Interval(value, low, high, level, method, unit, g, refusal, note)
+    return Difference(result, p_value, f"{'exact' if exact else 'random'} permutation")
 
 
 def _check_paired(a: pd.DataFrame, b: pd.DataFrame, unit: str) -> bool:
@@ -392,53 +359,30 @@ def _check_paired(a: pd.DataFrame, b: pd.DataFrame, unit: str) -> bool:
         seeds, clips = table["seed"].nunique(), table["clip"].nunique()
         if not same_seeds and len(table) != seeds * clips:
             raise SerError(
-                f"the systems have different seeds, {sorted(set(a['seed']))} and {sorted(set(b['seed']))}, and not "
-                f"every seed covers the same clips; compare systems run with the same seeds"
+                f"the systems have different seeds, {a['seed'].unique().tolist()} and {b['seed'].unique().tolist()}, "
+                f"and not every seed covers the same clips; compare systems run with the same seeds"
             )
         keys = ["seed", "clip"] if same_seeds else ["clip"]
         facts.append(table.drop_duplicates(keys).set_index(keys)[["truth"] if unit == "clip" else ["truth", unit]])
     first, second = facts
     only_a, only_b = first.index.difference(second.index), second.index.difference(first.index)
     if len(only_a) or len(only_b):
-        example = (only_a if len(only_a) else only_b)[0]
+        example = _key((only_a if len(only_a) else only_b)[0])
         raise SerError(
             f"the systems cover different clips: {len(first)} and {len(second)}, {len(only_a)} only in the first and "
-            f"{len(only_b)} only in the second, such as {example!r}; a paired difference needs the same"
+            f"{len(only_b)} only in the second, such as {example}; a paired difference needs the same"
         )
     for column in first:
         other = second[column].reindex(first.index)
         differ = (first[column].astype("object") != other.astype("object")).to_numpy()
         if differ.any():
-            clip, x, y = first.index[differ][0], first[column][differ].iloc[0], other[differ].iloc[0]
-            raise SerError(f"the systems differ in {column} at {differ.sum()} clips, first {clip!r}: {x!r} != {y!r}")
+            clip, x, y = _key(first.index[differ][0]), first[column][differ].iloc[0], other[differ].iloc[0]
+            raise SerError(f"the systems differ in {column} in {differ.sum()} rows, first {clip}: {x!r} != {y!r}")
     return same_seeds
 
 
-def _permutation(
-    a: np.ndarray, b: np.ndarray, function, n_permutations: int, rng: np.random.Generator
-) -> tuple[float, str]:
-    """Return the two-sided p-value of swapping a and b, both (G, K, K), within clusters, and the kind of test."""
-    g, k = len(a), a.shape[-1]
-    change = (b - a).reshape(g, k * k)
-    moving = change[(change != 0).any(axis=1)]  # swapping equal answers changes nothing
-    first, second = a.sum(axis=0), b.sum(axis=0)
-    observed = abs(function(first) - function(second))
-    exact = 2 ** min(len(moving), 60) <= n_permutations
-    n = 2 ** len(moving) if exact else n_permutations
-    at_least = 0
-    chunk = max(1, _CHUNK // (len(moving) + k * k))
-    for start in range(0, n, chunk):
-        rows = np.arange(start, min(start + chunk, n))
-        if exact:
-            swap = (rows[:, None] >> np.arange(len(moving))) & 1
-        else:
-            swap = rng.integers(2, size=(len(rows), len(moving)), dtype=np.int8)
-        moved = (swap.astype(float) @ moving).reshape(-1, k, k)
-        # The margin keeps differences that are equal in truth, but not in their last bit, equal.
-        at_least += int((np.abs(function(first + moved) - function(second - moved)) >= observed - 1e-12).sum())
-    if exact:
-        return at_least / n, "exact permutation"
-    return (at_least + 1) / (n + 1), "random permutation"
+def _key(key: object) -> str:
+    return f"clip '{key[1]}' of seed {key[0]}" if isinstance(key, tuple) else f"clip '{key}'"
 
 
 def holm(p_values: Sequence[float]) -> np.ndarray:

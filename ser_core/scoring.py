@@ -1,11 +1,62 @@
-"""The score sheet: all that we print about one set of predictions, from any toolkit."""
+"""What we say of predictions: scores of Runs, differences between them, and the score sheet of any file."""
 
 import numpy as np
 import pandas as pd
 
-from ser_core import baselines, intervals, metrics
+from ser_core import baselines, intervals, metrics, resampling, runs
 
 NAMES = {"uar": "UAR", "wa": "WA (accuracy)", "macro_f1": "macro F1", "weighted_f1": "weighted F1"}
+
+
+def experiment(name: str, metric: str = "uar", **options) -> pd.DataFrame:
+    """Return the Runs of an experiment with a metric of each.
+
+    Args:
+        name: Name of the experiment.
+        metric: One of `ser_core.metrics.METRICS`.
+        **options: See `ser_core.intervals.from_counts`.
+
+    Returns:
+        `ser_core.runs.catalogue` with the columns ``interval``, ``value`` (its value), and ``seconds`` it took.
+
+    Raises:
+        SerError: If there are no Runs.
+    """
+    table = runs.catalogue(name)
+    found = [runs.read(name, system) for system in table["system"]]
+    scores = [intervals.interval(run.predictions, metric, **options) for run in found]
+    return table.assign(
+        interval=scores,
+        value=[score.value for score in scores],
+        seconds=[run.info["measured"]["seconds"] for run in found],
+    )
+
+
+def differences(pairs: pd.DataFrame, metric: str = "uar", **options) -> pd.DataFrame:
+    """Return paired differences of Runs, with p-values corrected for the family they form.
+
+    Args:
+        pairs: One row a comparison, with the columns ``first`` and ``second``: names of Runs,
+            ``<experiment>/<system>``. Other columns are kept.
+        metric: One of `ser_core.metrics.METRICS`.
+        **options: See `ser_core.intervals.difference`.
+
+    Returns:
+        The table with the columns ``difference`` (first minus second), ``value``, ``p`` and ``p_holm``; all rows
+        are one family for Holm's correction.
+
+    Raises:
+        SerError: If a Run is not there, or two Runs do not cover the same clips.
+    """
+    found = {name: runs.read(*name.split("/")).predictions for name in {*pairs["first"], *pairs["second"]}}
+    compared = [
+        intervals.difference(found[first], found[second], metric, **options)
+        for first, second in zip(pairs["first"], pairs["second"], strict=True)
+    ]
+    p = [result.p_value for result in compared]
+    return pairs.assign(
+        difference=compared, value=[result.interval.value for result in compared], p=p, p_holm=intervals.holm(p)
+    )
 
 
 def headline(predictions: pd.DataFrame, **options) -> pd.DataFrame:
@@ -26,7 +77,7 @@ def headline(predictions: pd.DataFrame, **options) -> pd.DataFrame:
             value = metrics.scores(predictions)[name]
             reason = "the predictions name no speakers, and clips are not independent"
             level = options.get("level", 0.95)
-            rows[label] = intervals.Interval(value, np.nan, np.nan, level, "percentile", "speaker", 0, reason)
+            rows[label] = intervals.Interval(value, np.nan, np.nan, level, resampling.METHOD, "speaker", 0, reason)
     return pd.Series(rows, name="interval").to_frame()
 
 

@@ -1,0 +1,52 @@
+# The two commands: `make book` and `make test`. Both make .venv from a lock file, and both work without any recordings.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+BOOK := $(VENV)/.book
+ALL := $(VENV)/.all
+# What `make book` installs; `make test` sets it to everything.
+ENVIRONMENT ?= $(BOOK)
+
+export PATH := $(abspath $(BIN)):$(PATH)
+export PYTHONNOUSERSITE := 1
+
+.PHONY: book test notebooks format lock clean
+
+book: $(ENVIRONMENT)
+	$(BIN)/snakemake --snakefile workflow/Snakefile --cores all --max-checksum-file-size 0 --rerun-incomplete --nolock --quiet rules host progress
+
+test: $(ALL)
+	$(MAKE) book ENVIRONMENT=$(ALL)
+	$(BIN)/python -m pytest --nbmake tests ser_core notebooks
+
+# After an edit of notebooks/*.md: the .ipynb beside each, without outputs.
+notebooks: $(ENVIRONMENT)
+	$(BIN)/python -m ser_core.chapters pair notebooks/[0-9]*.md
+
+format: $(ALL)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "error: $(PYTHON) is older than 3.11; name a newer one: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(BOOK): requirements-book.lock pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements-book.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+$(ALL): requirements.lock pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+# Needs uv and the package index; the lock files must not say which index.
+LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --fork-strategy fewest --generate-hashes --no-emit-index-url --no-annotate
+lock:
+	$(LOCK) --all-extras --output-file requirements.lock
+	$(LOCK) --constraints requirements.lock --output-file requirements-book.lock
+
+clean:
+	rm -rf _build book/chapters .snakemake .pytest_cache .ruff_cache

@@ -1,0 +1,162 @@
+"""Recordings: reading, hashing, resampling, trimming, and how loud they are."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+
+from ser_core.errors import SerError
+
+SILENCE_DB = 40.0
+"""How far below the loudest frame a frame counts as silence, in dB."""
+
+_FRAME_S = 0.025
+_HOP_S = 0.010
+
+
+def read(path: Path) -> tuple[np.ndarray, int]:
+    """Read a recording as mono.
+
+    Args:
+        path: A file that libsndfile decodes, such as WAV or FLAC.
+
+    Returns:
+        The samples, float32 of shape (n_samples,) in [-1, 1], channels averaged, and the rate in Hz.
+
+    Raises:
+        SerError: If the file is missing, has no bytes, cannot be decoded, or holds no or NaN samples.
+
+    Examples:
+        >>> import tempfile, soundfile
+        >>> path = Path(tempfile.mkdtemp()) / "tone.wav"
+        >>> soundfile.write(path, np.zeros(800), 16000)
+        >>> samples, rate = read(path)
+        >>> samples.shape, rate
+        ((800,), 16000)
+    """
+    import soundfile
+
+    path = Path(path)
+    if not path.is_file():
+        raise SerError(f"{path}: no such recording")
+    if path.stat().st_size == 0:
+        raise SerError(f"{path}: zero-byte file; fetch it again")
+    try:
+        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+    except (soundfile.SoundFileError, RuntimeError, TypeError) as error:
+        raise SerError(f"{path}: cannot be decoded ({str(error).splitlines()[0]}); fetch it again") from error
+    if not len(samples):
+        raise SerError(f"{path}: holds no samples; fetch it again")
+    if not np.isfinite(samples).all():
+        raise SerError(f"{path}: holds samples that are not finite numbers; fetch it again")
+    return samples.mean(axis=1, dtype="float32"), rate
+
+
+def content_hash(samples: np.ndarray, rate: int) -> str:
+    """Return the sha256 of what is heard: the same for a WAV and a FLAC of the same 16-bit samples.
+
+    Args:
+        samples: Mono samples in [-1, 1], shape (n_samples,).
+        rate: Their rate in Hz, part of the hash.
+
+    Returns:
+        64 hex digits.
+
+    Examples:
+        >>> content_hash(np.zeros(4), 16000) == content_hash(np.zeros(4, "float32"), 16000)
+        True
+        >>> content_hash(np.zeros(4), 16000) == content_hash(np.zeros(4), 8000)
+        False
+    """
+    pcm = np.clip(np.rint(np.asarray(samples, "float64") * 32768), -32768, 32767).astype("<i2")
+    return hashlib.sha256(f"{int(rate)}:".encode() + pcm.tobytes()).hexdigest()
+
+
+def resample(x: np.ndarray, rate: int, to: int) -> np.ndarray:
+    """Return the samples at another rate (soxr, very high quality).
+
+    Args:
+        x: Samples, shape (n_samples,).
+        rate: Their rate in Hz.
+        to: The rate wanted in Hz.
+
+    Returns:
+        float32 samples, shape (about n_samples * to / rate,).
+
+    Examples:
+        >>> resample(np.zeros(16000), 16000, 8000).shape
+        (8000,)
+    """
+    import soxr
+
+    x = np.asarray(x, "float32")
+    return x if rate == to else soxr.resample(x, rate, to, quality="VHQ")
+
+
+def _frame_db(x: np.ndarray, rate: int) -> tuple[np.ndarray, int]:
+    """Return the power of each 25 ms frame in dB re full scale, and the hop in samples."""
+    frame, hop = max(1, round(_FRAME_S * rate)), max(1, round(_HOP_S * rate))
+    n_frames = max(1, -(-max(0, len(x) - frame) // hop) + 1)
+    # A running sum gives every frame's power without cutting the frames out.
+    energy = np.concatenate([[0.0], np.cumsum(np.square(x, dtype="float64"))])
+    starts = np.arange(n_frames) * hop
+    ends = np.minimum(starts + frame, len(x))
+    power = (energy[ends] - energy[starts]) / np.maximum(1, ends - starts)
+    return 10 * np.log10(np.maximum(power, 1e-12)), hop
+
+
+def _speech_span(x: np.ndarray, rate: int, top_db: float) -> tuple[int, int]:
+    """Return the first and one past the last sample that are not silence at the ends; (0, 0) if all is silent."""
+    db, hop = _frame_db(x, rate)
+    if db.max() <= -119:
+        return 0, 0
+    loud = np.flatnonzero(db >= db.max() - top_db)
+    frame = max(1, round(_FRAME_S * rate))
+    return int(loud[0] * hop), int(min(len(x), loud[-1] * hop + frame))
+
+
+def trim_silence(x: np.ndarray, rate: int, top_db: float = SILENCE_DB) -> np.ndarray:
+    """Return the samples without the silence at both ends.
+
+    Args:
+        x: Samples, shape (n_samples,).
+        rate: Their rate in Hz.
+        top_db: A 25 ms frame this many dB below the loudest frame is silence.
+
+    Returns:
+        A view of the part between; empty if every sample is zero.
+
+    Examples:
+        >>> x = np.concatenate([np.zeros(16000), np.ones(16000), np.zeros(8000)])
+        >>> abs(len(trim_silence(x, 16000)) - 16000) <= 0.05 * 16000
+        True
+    """
+    start, end = _speech_span(x, rate, top_db)
+    return x[start:end]
+
+
+def levels(x: np.ndarray, rate: int) -> dict[str, float]:
+    """Return how loud a recording is and how much silence stands at its ends.
+
+    Args:
+        x: Samples in [-1, 1], shape (n_samples,).
+        rate: Their rate in Hz.
+
+    Returns:
+        ``rms_db`` and ``peak_db`` (dB re full scale, at least -120), ``leading_silence_s`` and
+        ``trailing_silence_s`` (seconds, silence as in `trim_silence`; all of it is leading if all is silent).
+
+    Examples:
+        >>> {name: round(value, 2) for name, value in levels(np.full(16000, 0.5), 16000).items()}
+        {'rms_db': -6.02, 'peak_db': -6.02, 'leading_silence_s': 0.0, 'trailing_silence_s': 0.0}
+    """
+    x = np.asarray(x, "float64")
+    start, end = _speech_span(x, rate, SILENCE_DB)
+    if end == 0:
+        start, end = len(x), len(x)
+    return {
+        "rms_db": float(10 * np.log10(max(np.mean(x**2), 1e-12))),
+        "peak_db": float(20 * np.log10(max(np.abs(x).max(), 1e-6))),
+        "leading_silence_s": start / rate,
+        "trailing_silence_s": (len(x) - end) / rate,
+    }

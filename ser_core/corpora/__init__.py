@@ -1,0 +1,149 @@
+"""Which corpora there are, how one is read from its folder, and the committed table of each."""
+
+import functools
+from pathlib import Path, PurePosixPath
+from types import ModuleType
+
+import pandas as pd
+
+from ser_core import clips, store
+from ser_core.corpora import banglaser, emodb, meld, punjabi_elc, ravdess, savee, tess, urdu
+from ser_core.corpora.base import AUDIO_SUFFIXES, Corpus, Download, NameError_, Reading, audio_files
+from ser_core.errors import SerError
+
+_MODULES = {m.INFO.name: m for m in (ravdess, emodb, urdu, savee, tess, banglaser, meld, punjabi_elc)}
+NAMES = tuple(_MODULES)
+"""The corpora with a loader of their own; for any other see `ser_core.corpora.local`."""
+
+__all__ = ["NAMES", "Corpus", "Download", "Reading", "audio_path", "info", "read", "table", "write_table"]
+
+
+def _module(name: str) -> ModuleType:
+    if name not in _MODULES:
+        raise SerError(f"unknown corpus '{name}'; there are {', '.join(NAMES)}, and corpora.local for your own")
+    return _MODULES[name]
+
+
+def info(name: str) -> Corpus:
+    """Return what is known about a corpus: licence, citation, how to get it, what its authors declare.
+
+    Raises:
+        SerError: If there is no such corpus.
+
+    Examples:
+        >>> info("ravdess").licence
+        'CC BY-NC-SA 4.0'
+    """
+    return _module(name).INFO
+
+
+def folder_of(name: str, folder: Path | None = None) -> Path:
+    """Return the folder given, or the corpus's folder under ``SER_DATA``.
+
+    Raises:
+        SerError: If neither is there.
+    """
+    folder = Path(folder) if folder is not None else store.data_folder(name)
+    if folder is None:
+        raise SerError(f"no folder for {name}: set SER_DATA to the folder that holds {name}/, or give the folder")
+    if not folder.is_dir():
+        raise SerError(f"{folder}: no such folder of {name}; run `ser fetch {name}`")
+    return folder
+
+
+def read(name: str, folder: Path | None = None, *, progress: bool = False) -> Reading:
+    """Read and check a corpus in its official layout, as WAV or as FLAC of the same names.
+
+    Args:
+        name: One of `NAMES`.
+        folder: Where it is; by default ``$SER_DATA/<name>``.
+        progress: Show a progress bar.
+
+    Returns:
+        The clips and every problem found; nothing is dropped without a row in the problems.
+
+    Raises:
+        SerError: If there is no such corpus or folder, or nothing in it can be read.
+    """
+    return _module(name).read(folder_of(name, folder), progress=progress)
+
+
+def table(name: str) -> pd.DataFrame:
+    """Return the committed Clips table of a corpus; no audio is needed.
+
+    Args:
+        name: One of `NAMES`.
+
+    Returns:
+        The Clips table; that of MELD has no transcripts, which may not be redistributed.
+
+    Raises:
+        SerError: If there is no such corpus, or its table is missing or damaged.
+
+    Examples:
+        >>> len(table("ravdess"))
+        1440
+    """
+    _module(name)
+    return clips.validate(store.read_parquet(table_path(name), index="clip"))
+
+
+def table_path(name: str) -> Path:
+    """Return where the committed Clips table of a corpus is."""
+    return store.results() / "clips" / f"{name}.parquet"
+
+
+def write_table(reading: Reading) -> Path:
+    """Write the Clips table that `table` returns.
+
+    Args:
+        reading: A corpus as read.
+
+    Returns:
+        The file written.
+    """
+    name = reading.clips["corpus"].iloc[0]
+    result = reading.clips
+    if name == "meld":
+        result = result.assign(transcript=pd.Series(pd.NA, index=result.index, dtype="str"))
+    store.write_parquet(result, table_path(name), {"corpus": name, "clips": len(result)})
+    return table_path(name)
+
+
+def audio_path(row: pd.Series, folder: Path | None = None) -> Path:
+    """Return the recording of a clip, as WAV or FLAC, whichever is there.
+
+    Args:
+        row: A row of a Clips table.
+        folder: The corpus's folder; by default ``$SER_DATA/<corpus>``.
+
+    Returns:
+        An existing file.
+
+    Raises:
+        SerError: If the corpus has no recordings or this one is not there.
+    """
+    name = row["corpus"]
+    if pd.isna(row["path"]):
+        raise SerError(f"{row.name}: {name} has no recordings here, only a table")
+    folder = folder_of(name, folder)
+    path = folder / row["path"]
+    for candidate in (path, *(path.with_suffix(suffix) for suffix in AUDIO_SUFFIXES)):
+        if candidate.is_file():
+            return candidate
+    if name in _MODULES and (elsewhere := _index(name, str(folder)).get(row.name)):
+        return elsewhere
+    raise SerError(f"{path}: the recording of {row.name} is not there, as .wav or .flac; run `ser card {name} --check`")
+
+
+@functools.cache
+def _index(name: str, folder: str) -> dict[str, Path]:
+    """Return where each clip's recording is, for a copy nested otherwise than the one the table was made from."""
+    found: dict[str, Path] = {}
+    for path in audio_files(Path(folder)):
+        try:
+            clip = _module(name).parse(PurePosixPath(path.relative_to(folder).as_posix()))["clip"]
+        except NameError_:
+            continue
+        found.setdefault(clip, path)
+    return found

@@ -1,0 +1,120 @@
+"""MELD: three tables of utterances of a television series, with speaker, dialogue, emotion and official parts."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from ser_core import clips
+from ser_core.corpora.base import Corpus, Download, Reading, how_to, problems_table
+from ser_core.errors import SerError
+
+_RAW = "https://raw.githubusercontent.com/declare-lab/MELD/master/data/MELD/"
+
+INFO = Corpus(
+    name="meld",
+    title="Multimodal EmotionLines Dataset (MELD), text and labels",
+    language="en",
+    licence="GPL-3.0 repository; the dialogue belongs to the television series' owners and is not redistributed here",
+    licence_url="https://github.com/declare-lab/MELD/blob/master/LICENSE",
+    citation="poria2019meld",
+    homepage="https://github.com/declare-lab/MELD",
+    access="public",
+    downloads=tuple(
+        Download(url=f"{_RAW}{part}_sent_emo.csv", filename=f"{part}_sent_emo.csv") for part in ("train", "dev", "test")
+    ),
+    how_to_get="Take data/MELD/{train,dev,test}_sent_emo.csv from https://github.com/declare-lab/MELD.",
+    redistribute_features=False,
+    has_audio=False,
+    declared={
+        "clips": 13708,
+        "clips_by_split": {"train": 9989, "dev": 1109, "test": 2610},
+        "emotions": 7,
+        "sessions": 1432,
+    },
+)
+
+EMOTIONS = ("anger", "disgust", "fear", "joy", "neutral", "sadness", "surprise")
+SPLITS = ("train", "dev", "test")
+_COLUMNS = ("Utterance", "Speaker", "Emotion", "Dialogue_ID", "Utterance_ID", "StartTime", "EndTime")
+
+
+def read(folder: Path, *, progress: bool = False) -> Reading:
+    """Read ``{train,dev,test}_sent_emo.csv``.
+
+    Args:
+        folder: Where the three tables are, nested or not.
+        progress: Not used; there is no audio to decode.
+
+    Returns:
+        Clips with speaker (the named character), session (the dialogue) and the official split; problems are
+        ``unknown emotion``, ``missing speaker``, ``listed twice``, ``duplicate recording`` (two ids for the
+        same line, episode and time) and ``bad time`` (an end that is not after the start).
+
+    Raises:
+        SerError: If a table is missing, cannot be read, or lacks a column.
+    """
+    folder = Path(folder)
+    tables, found = [], []
+    for split in SPLITS:
+        name = f"{split}_sent_emo.csv"
+        path = next(iter(sorted(folder.rglob(name), key=lambda p: (len(p.parts), p.as_posix()))), None)
+        if path is None:
+            raise SerError(f"{folder}: no {name} of {INFO.title}; {how_to(INFO)}")
+        table = read_csv(path, _COLUMNS)
+        table["split"] = split
+        table["path"] = path.relative_to(folder).as_posix()
+        tables.append(table)
+    table = pd.concat(tables, ignore_index=True)
+    dialogue = "meld/" + table["split"] + "_dia" + table["Dialogue_ID"]
+    table["clip"] = dialogue + "_utt" + table["Utterance_ID"]
+    seconds = _seconds(table["EndTime"]) - _seconds(table["StartTime"])
+
+    def report(rows: pd.Series, problem: str, detail: pd.Series) -> None:
+        found.extend(
+            (path, problem, f"{clip}: {text}")
+            for path, clip, text in zip(table["path"][rows], table["clip"][rows], detail[rows], strict=True)
+        )
+
+    emotion = table["Emotion"].str.strip().str.lower()
+    unknown = ~emotion.isin(EMOTIONS)
+    report(unknown, "unknown emotion", table["Emotion"].astype("str") + f" is none of {', '.join(EMOTIONS)}, left out")
+    speaker = table["Speaker"].str.strip()
+    report(speaker.isna() | (speaker == ""), "missing speaker", table["Utterance_ID"].map(lambda _: "left missing"))
+    twice = table["clip"].duplicated()
+    report(twice, "listed twice", table["clip"].map(lambda _: "the first row is kept"))
+    report(~(seconds > 0), "bad time", table["StartTime"].astype("str") + " to " + table["EndTime"].astype("str"))
+    same_line = ["Utterance", "Season", "Episode", "StartTime", "EndTime"]
+    if set(same_line) <= set(table):
+        first = table.groupby(same_line, dropna=False)["clip"].transform("first")
+        report((first != table["clip"]) & ~twice, "duplicate recording", "same line, episode and time as " + first)
+
+    result = pd.DataFrame(
+        {
+            "clip": table["clip"],
+            "corpus": "meld",
+            "language": INFO.language,
+            "speaker": ("meld/" + speaker).where(speaker.notna() & (speaker != "")),
+            "emotion": emotion,
+            "transcript": table["Utterance"],
+            "session": dialogue,
+            "split": table["split"],
+            "duration_s": seconds.where(seconds > 0),
+        }
+    )
+    return Reading(clips.validate(result[~unknown & ~twice].set_index("clip")), problems_table(found))
+
+
+def read_csv(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
+    """Return a table of text, or say what is wrong with the file."""
+    try:
+        table = pd.read_csv(path, dtype="str", keep_default_na=False, na_values=[""], encoding="utf-8")
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise SerError(f"{path}: not a readable CSV table ({str(error).splitlines()[0]})") from error
+    if missing := [column for column in columns if column not in table]:
+        raise SerError(f"{path}: lacks the columns {missing}; it has {list(table.columns)[:12]}")
+    return table
+
+
+def _seconds(times: pd.Series) -> pd.Series:
+    """Return '00:16:16,059' as seconds."""
+    return pd.to_timedelta(times.str.replace(",", ".", regex=False), errors="coerce").dt.total_seconds()

@@ -1,0 +1,8 @@
+"""Feature sets of clips: how each is computed, and the store that keeps one table per corpus and extractor."""
+
+from ser_core.features.extraction import extract
+from ser_core.features.extractors import EXTRACTORS, Extractor, get
+from ser_core.features.files import load, location
+from ser_core.features.punjabi import import_punjabi
+
+__all__ = ["EXTRACTORS", "Extractor", "extract", "get", "import_punjabi", "load", "location"]

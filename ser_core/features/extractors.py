@@ -1,0 +1,124 @@
+"""The extractors: name, version, parameters and function of every feature set."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import metadata
+
+import numpy as np
+
+from ser_core.errors import SerError
+from ser_core.features import acoustic, smile
+
+
+@dataclass(frozen=True)
+class Extractor:
+    """A feature set.
+
+    Attributes:
+        name: Short name, as in ``ser features ravdess egemaps``.
+        title: What it is, for tables and figures.
+        version: Of our own code; raised when the values change though the parameters do not.
+        parameters: Everything that fixes the values; stored with them and compared when they are loaded.
+        packages: Distributions that compute the values; their versions are recorded with them.
+        function: ``function(samples, rate)`` gives one value a column, of mono float32 samples in [-1, 1].
+        may_be_undefined: Columns that ``function`` may return as NaN, such as the pitch of a clip without
+            voice; the store keeps them as ``parameters["undefined"]`` and lists the clips.
+        committed: Whether the files are kept in ``results/features``, where the corpus's terms allow it.
+    """
+
+    name: str
+    title: str
+    version: int
+    parameters: dict
+    packages: tuple[str, ...]
+    function: Callable[[np.ndarray, int], dict[str, float]]
+    may_be_undefined: tuple[str, ...] = ()
+    committed: bool = True
+
+    @cached_property
+    def columns(self) -> tuple[str, ...]:
+        """The names of the features, in the order of the store."""
+        return tuple(self.function(np.zeros(16_000, dtype="float32"), 16_000))
+
+    @property
+    def identity(self) -> dict:
+        """Name, version and parameters: what a stored file must agree with."""
+        return {"extractor": self.name, "version": self.version, "parameters": self.parameters}
+
+    @property
+    def package_versions(self) -> dict[str, str]:
+        """The installed versions of the packages that compute the values."""
+        return {name: metadata.version(name) for name in self.packages}
+
+
+EXTRACTORS: dict[str, Extractor] = {
+    extractor.name: extractor
+    for extractor in (
+        Extractor(
+            name="egemaps",
+            title="eGeMAPSv02",
+            version=1,
+            parameters=smile.parameters("eGeMAPSv02"),
+            packages=("opensmile",),
+            function=smile.egemaps,
+        ),
+        Extractor(
+            name="emobase",
+            title="emobase",
+            version=1,
+            parameters=smile.parameters("emobase"),
+            packages=("opensmile",),
+            function=smile.emobase,
+        ),
+        Extractor(
+            name="compare",
+            title="ComParE 2016",
+            version=1,
+            parameters=smile.parameters("ComParE_2016"),
+            packages=("opensmile",),
+            function=smile.compare,
+            committed=False,
+        ),
+        Extractor(
+            name="librosa94",
+            title="librosa, 94 means",
+            version=1,
+            parameters=acoustic.LIBROSA94,
+            packages=("librosa",),
+            function=acoustic.librosa94,
+        ),
+        Extractor(
+            name="praat31",
+            title="Praat and librosa, 31 values",
+            version=1,
+            parameters=acoustic.PRAAT31,
+            packages=("librosa", "praat-parselmouth"),
+            function=acoustic.praat31,
+            may_be_undefined=("f0_mean", "jitter", "shimmer"),
+        ),
+        Extractor(
+            name="levels",
+            title="Duration, loudness and silence",
+            version=1,
+            parameters={"definition": "ser_core.audio.levels"},
+            packages=("numpy",),
+            function=acoustic.levels,
+        ),
+    )
+}
+
+
+def get(name: str) -> Extractor:
+    """Return an extractor by name.
+
+    Raises:
+        SerError: If there is none of this name.
+
+    Examples:
+        >>> get("egemaps").title
+        'eGeMAPSv02'
+    """
+    if name not in EXTRACTORS:
+        raise SerError(f"there is no feature set '{name}'; expected one of {sorted(EXTRACTORS)}")
+    return EXTRACTORS[name]

@@ -1,0 +1,172 @@
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from matplotlib import colors
+from matplotlib import pyplot as plt
+
+from ser_core import figures, report, store
+from ser_core.errors import SerError
+from ser_core.intervals import Interval
+
+PARAMETERS = "n_resamples = 10_000\nlevel = 0.95\ncorpora = ['ravdess']"
+
+
+@pytest.mark.parametrize("given", ["n_resamples = 20", "level = 1", "corpora = []\nlevel = 0.9"])
+def test_known_parameters_are_accepted(given):
+    report.begin("01_x", ["", PARAMETERS, f"# Parameters\n{given}\n", "report.begin('01_x', In)"])
+
+
+def test_without_papermill_nothing_is_checked():
+    report.begin("01_x", ["", "%load_ext autoreload", PARAMETERS, "typo = 1", "report.begin('01_x', In)"])
+
+
+@pytest.mark.parametrize(
+    ("history", "message"),
+    [
+        (
+            ["", PARAMETERS, "# Parameters\ntypo = 1"],
+            "01_x has no parameter 'typo'; it has n_resamples, level, corpora",
+        ),
+        (["", PARAMETERS, "# Parameters\nlevel = 'high'"], "01_x: parameter 'level' is 'high'; expected .* 0.95"),
+        (["", PARAMETERS, "# Parameters\nn_resamples = 0.5"], "parameter 'n_resamples' is 0.5"),
+        (["", "# Parameters\ntypo = 1"], "01_x has no parameter 'typo'; it has none"),
+    ],
+)
+def test_unknown_and_ill_typed_parameters_are_refused(history, message):
+    with pytest.raises(SerError, match=message):
+        report.begin("01_x", history)
+
+
+def test_only_text_is_glued():
+    with pytest.raises(SerError, match="expected formatted text, got float"):
+        report.glue("uar", 0.5)
+
+
+def test_source_names_chapter_inputs_and_code():
+    report.begin("01_x", [""])
+    assert report.source("runs ladder", "published.yaml") == (
+        f"Source: 01_x.ipynb, from runs ladder, published.yaml; code {report.package_hash()}."
+    )
+
+
+def test_table_needs_formats_for_floats_and_escapes_pipes():
+    frame = pd.DataFrame({"a|b": ["x|y", None], "n": [3, 4], "u": [0.12345, np.nan]})
+    assert report.markdown(frame, formats={"u": ".2f"}).splitlines() == [
+        "| a\\|b | n | u |",
+        "| :--- | ---: | ---: |",
+        "| x\\|y | 3 | 0.12 |",
+        "| – | 4 | – |",
+    ]
+    with pytest.raises(SerError, match=r"columns \['u'\] are floats"):
+        report.markdown(frame)
+    with pytest.raises(SerError, match=r"columns \['v'\], which the table does not have"):
+        report.markdown(frame, formats={"u": ".2f", "v": ".2f"})
+
+
+def test_every_published_figure_has_its_reference():
+    table = report.published()
+    references = (store.repository() / "book/references.bib").read_text()
+    known = set(re.findall(r"^@\w+\{([^,\s]+)", references, flags=re.MULTILINE))
+    assert set(table["citation"]) <= known
+    assert table.loc[("emodb-wagner", "ComParE 2016 + linear SVM", "uar"), "value"] == 0.771
+    assert table.loc[("merged-sharma", "k-NN", "wa"), "value"] == 0.6294
+    within = table[table.index.get_level_values("study").str.endswith("khan-classical")]
+    across = table[table.index.get_level_values("study").str.contains("-to-")]
+    assert len(within.xs("uar", level="metric")) == len(across.xs("uar", level="metric")) == 30
+    assert table.loc[table["speaker_independent"] == False, "faults"].str.len().gt(0).all()  # noqa: E712
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda study: study.pop("protocol"), r"lacks or should not have \['protocol'\]"),
+        (lambda study: study["results"].append({"system": "x", "UAR": 0.5}), r"unknown fields \['UAR'\]"),
+        (lambda study: study["results"].append({"system": "x", "uar": 61.2}), r"outside \[0, 1\]"),
+        (lambda study: study["results"].append(study["results"][0]), "stands there twice"),
+    ],
+)
+def test_published_refuses_what_it_cannot_vouch_for(tmp_path, change, message):
+    studies = yaml.safe_load((store.repository() / "book/published.yaml").read_text())
+    change(studies["emodb-wagner"])
+    path = tmp_path / "published.yaml"
+    path.write_text(yaml.safe_dump(studies))
+    with pytest.raises(SerError, match=message):
+        report.published(path)
+
+
+def _drawing(alt="Two <lines>"):
+    figures.use_style()
+    figure, axes = plt.subplots()
+    axes.plot([1, 2], [1, 2], marker="o", markerfacecolor=figures.PAPER)
+    axes.set_title("A title")
+    return figures.draw(figure, name="fig_x", alt=alt)
+
+
+def test_the_same_figure_gives_the_same_bytes():
+    assert _drawing() == _drawing()
+
+
+def test_figure_follows_the_theme():
+    svg = _drawing().svg
+    assert 'role="img" aria-label="Two &lt;lines&gt;"' in svg
+    assert {"ink", "muted", "paper", "c1"} == set(re.findall(r"var\(--ser-(\w+), #", svg))
+    # No colour is left that does not follow the theme, and no id that could meet another figure's.
+    assert not re.findall(r"(?<!, )#[0-9a-f]{6}\b", svg)
+    assert all(name.startswith("fig_x-") for name in re.findall(r'\bid="([^"]+)"', svg))
+    used = set(re.findall(r'href="#([^"]+)"|url\(#([^)]+)\)', svg))
+    assert {a or b for a, b in used} <= set(re.findall(r'\bid="([^"]+)"', svg))
+
+
+def test_css_knows_every_colour_of_the_figures():
+    css = (store.repository() / "book/_static/ser.css").read_text()
+    light, dark = re.findall(r"^html[^{]*\{([^}]*)\}", css, flags=re.MULTILINE)[:2]
+    for position, colour in enumerate(figures.PALETTE, start=1):
+        assert f"--ser-c{position}: {colour};" in light
+        assert f"--ser-c{position}:" in dark
+
+
+def _luminance(colour):
+    linear = [v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in colors.to_rgb(colour)]
+    return float(np.dot(linear, [0.2126, 0.7152, 0.0722]))
+
+
+def test_colours_stand_out_from_the_page():
+    css = (store.repository() / "book/_static/ser.css").read_text()
+    light, dark = re.findall(r"^html[^{]*\{([^}]*)\}", css, flags=re.MULTILINE)[:2]
+    # WCAG 2: at least 3 for lines, 4.5 for text.
+    for block, page in ((light, "#ffffff"), (dark, "#121212")):
+        for name, colour in re.findall(r"--ser-(ink|muted|c\d): (#\w{6})", block):
+            high, low = sorted([_luminance(colour), _luminance(page)], reverse=True)
+            assert (high + 0.05) / (low + 0.05) >= (3 if name.startswith("c") else 4.5), (name, colour)
+
+
+def test_short_alt_text_is_refused():
+    with pytest.raises(SerError, match="alt text 'plot' is too short"):
+        report.figure(plt.figure(), "fig_x", alt="plot")
+    plt.close("all")
+
+
+def test_forest_says_why_there_is_no_interval():
+    kept = Interval(0.6, 0.5, 0.7, 0.95, "percentile", "speaker", 24)
+    refused = Interval(0.5, np.nan, np.nan, 0.95, "percentile", "speaker", 4, "4 speakers, fewer than 5")
+    figure, axes = plt.subplots()
+    figures.forest(axes, [kept, refused], ["a", "b"], reference=0.125)
+    assert [text.get_text() for text in axes.texts] == ["no interval: 4 speakers, fewer than 5"]
+    assert [list(line.get_xdata()) for line in axes.lines] == [[12.5, 12.5], [60], [50, 70], [50]]
+    assert axes.lines[-1].get_markerfacecolor() == figures.PAPER
+    with pytest.raises(ValueError, match="argument 2"):
+        figures.forest(axes, [kept, refused], ["a"])
+    plt.close(figure)
+
+
+def test_confusion_shows_recall_and_empty_classes():
+    figure, axes = plt.subplots()
+    figures.confusion(axes, np.array([[3, 1], [0, 0]]), ["sad", "happy"])
+    assert [text.get_text() for text in axes.texts] == ["75", "25", "–", "–"]
+    assert [tick.get_text() for tick in axes.get_yticklabels()] == ["sad (4)", "happy (0)"]
+    with pytest.raises(ValueError, match=r"expected \(3, 3\)"):
+        figures.confusion(axes, np.eye(2), ["a", "b", "c"])
+    plt.close(figure)

@@ -1,0 +1,97 @@
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ser_core import runs, store
+from ser_core.errors import SerError
+
+
+@pytest.fixture
+def predictions():
+    return pd.DataFrame(
+        {
+            "clip": ["b", "a"],
+            "speaker": ["y", "x"],
+            "fold": 0,
+            "seed": 0,
+            "truth": ["sad", "happy"],
+            "prediction": ["sad", "sad"],
+            "p_sad": [0.75, 0.5],
+            "p_happy": [0.25, 0.5],
+        }
+    )
+
+
+@pytest.fixture(autouse=True)
+def results(tmp_path, monkeypatch):
+    monkeypatch.setenv("SER_RESULTS", str(tmp_path))
+    return tmp_path
+
+
+def test_a_run_comes_back_as_it_went_and_the_same_bytes_each_time(predictions):
+    run = runs.Run("e", "s", predictions, {"cell": {"corpus": "toy"}})
+    path = runs.write(run) / "predictions.parquet"
+    first = path.read_bytes()
+    runs.write(runs.Run("e", "s", predictions.iloc[::-1], run.info))
+    assert path.read_bytes() == first
+    back = runs.read("e", "s")
+    assert back.info == run.info
+    assert back.predictions["clip"].tolist() == ["a", "b"]
+    assert list(back.predictions) == [*runs.COLUMNS, "p_happy", "p_sad"]
+    assert back.predictions["p_sad"].dtype == np.float32
+    assert runs.catalogue()["corpus"].tolist() == ["toy"]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda t: t.drop(columns="truth"), "lack the columns"),
+        (lambda t: t.assign(prediction=["sad", None]), "'prediction' is empty in 1 rows"),
+        (lambda t: t.assign(clip="a"), "predicted more than once"),
+        (lambda t: t.assign(p_sad=[0.9, 0.5]), "sum 1"),
+        (lambda t: t.assign(truth=["bored", "sad"]), "no probability column"),
+        (lambda t: t.iloc[:0], "empty"),
+    ],
+)
+def test_bad_tables_get_one_line_with_the_file(predictions, tmp_path, spoil, message):
+    path = tmp_path / "mine.csv"
+    spoil(predictions).to_csv(path, index=False)
+    with pytest.raises(SerError, match=message) as error:
+        runs.read_table(path)
+    assert "mine.csv" in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_missing_and_truncated_runs_say_what_to_do(predictions):
+    with pytest.raises(SerError, match="ser run experiments/e.yaml"):
+        runs.read("e", "s")
+    with pytest.raises(SerError, match="no Runs under"):
+        runs.catalogue("e")
+    path = runs.write(runs.Run("e", "s", predictions, {"cell": {}})) / "predictions.parquet"
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(SerError, match="not a readable parquet file"):
+        runs.read("e", "s")
+
+
+def test_code_hash_hears_code_and_not_comments(tmp_path, monkeypatch):
+    package = tmp_path / "package"
+    shutil.copytree(store.repository() / "ser_core", package, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(runs, "__file__", str(package / "runs.py"))
+    runs.code_hash.cache_clear()
+    before = runs.code_hash()
+    path = package / "classical.py"
+    path.write_text(path.read_text().replace('"""Return a model by name.', '# why\n    """Return the model.'))
+    runs.code_hash.cache_clear()
+    assert runs.code_hash() == before
+    path.write_text(path.read_text().replace("C=1.0", "C=1.5"))
+    runs.code_hash.cache_clear()
+    assert runs.code_hash() != before
+    runs.code_hash.cache_clear()
+
+
+def test_run_json_is_plain_json(predictions):
+    path = runs.write(runs.Run("e", "s", predictions, {"cell": {"seeds": (0, 1)}, "key": "k"}))
+    assert json.loads((path / "run.json").read_text()) == {"cell": {"seeds": [0, 1]}, "key": "k"}

@@ -1,0 +1,69 @@
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
+
+from ser_core import runs, scoring
+
+
+@pytest.fixture
+def predictions():
+    rng = np.random.default_rng(0)
+    n = 240
+    table = pd.DataFrame({"clip": [f"c{i:03}" for i in range(n)], "speaker": [f"s{i % 12:02}" for i in range(n)]})
+    table["truth"] = rng.choice(["angry", "happy", "sad"], n, p=[0.5, 0.3, 0.2])
+    table["prediction"] = np.where(rng.random(n) < 0.6, table["truth"], "sad")
+    return table
+
+
+def test_headline_agrees_with_scikit_learn(predictions):
+    table = scoring.headline(predictions, n_resamples=200)["interval"]
+    truth, prediction = predictions["truth"], predictions["prediction"]
+    assert table["UAR"].value == pytest.approx(balanced_accuracy_score(truth, prediction))
+    assert table["WA (accuracy)"].value == pytest.approx(accuracy_score(truth, prediction))
+    assert table["macro F1"].value == pytest.approx(f1_score(truth, prediction, average="macro"))
+    assert table["weighted F1"].value == pytest.approx(f1_score(truth, prediction, average="weighted"))
+    assert all(score.low < score.value < score.high for score in table)
+
+
+def test_without_speakers_there_is_a_value_and_a_refusal(predictions):
+    table = scoring.headline(predictions.drop(columns="speaker"))["interval"]
+    assert table["UAR"].value == pytest.approx(
+        balanced_accuracy_score(predictions["truth"], predictions["prediction"])
+    )
+    assert all("name no speakers" in score.refusal for score in table)
+
+
+def test_floors_by_hand():
+    table = pd.DataFrame(
+        {"clip": list("abcd"), "speaker": ["x", "x", "y", "y"], "truth": ["sad", "sad", "sad", "happy"]}
+    ).assign(prediction="sad")
+    floors = scoring.floors(table)
+    assert floors.loc["always the commonest class"].tolist() == [0.5, 0.75]
+    assert floors.loc["chance, in proportion to the classes", "wa"] == pytest.approx(0.75**2 + 0.25**2)
+    # Speaker y is tied; the corpus's commoner class, sad, answers for both: 3 of 4 right.
+    assert floors.loc["speaker look-up (in-sample)"].tolist() == [0.5, 0.75]
+
+
+def test_sheet_names_what_there_is(predictions, tmp_path):
+    path = tmp_path / "predictions.csv"
+    predictions.assign(p_angry=0.2, p_happy=0.3, p_sad=0.5).to_csv(path, index=False)
+    text = scoring.sheet(runs.read_table(path), n_resamples=200)
+    for expected in ("240 clips, 12 speakers, 3 classes, 1 seed", "95% intervals", "angry", "Calibration"):
+        assert expected in text
+
+
+def test_experiment_scores_and_differences(predictions, tmp_path, monkeypatch):
+    monkeypatch.setenv("SER_RESULTS", str(tmp_path))
+    better = predictions.assign(prediction=predictions["truth"])
+    for system, table in {"a": predictions, "b": better}.items():
+        info = {"cell": {"corpus": "toy", "model": system}, "key": "k", "measured": {"seconds": 1.5}}
+        runs.write(runs.Run("toy", system, table, info))
+    table = scoring.experiment("toy", n_resamples=200).set_index("system")
+    assert table.loc["b", "value"] == 1.0
+    assert table.loc["a", "seconds"] == 1.5
+    pairs = pd.DataFrame({"first": ["toy/b", "toy/a"], "second": ["toy/a", "toy/a"]})
+    compared = scoring.differences(pairs, n_resamples=500)
+    assert compared["value"].tolist() == pytest.approx([1 - table.loc["a", "value"], 0.0])
+    assert compared["p_holm"].iloc[0] == pytest.approx(min(1, 2 * compared["p"].iloc[0]))
+    assert compared["p"].iloc[1] == 1.0
