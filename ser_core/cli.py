@@ -105,7 +105,7 @@ def run(
 
     loaded = experiments.load(experiment)
     for row in loaded.refused.itertuples():
-        print(f"refused: {row.corpus} {row.protocol}: {row.reason}", file=sys.stderr)
+        print(f"refused: {row.corpus} {row.what}: {row.reason}", file=sys.stderr)
     made = runner.run(loaded, only=only, jobs=jobs)
     print(f"{loaded.name}: {len(made)} Runs made, {len(loaded.cells)} systems in the experiment")
 

@@ -82,7 +82,7 @@ class Experiment:
         name: Name of the folder of its Runs.
         question: What it is to answer.
         cells: The systems to run.
-        refused: Rows corpus, protocol, reason for what the data cannot support.
+        refused: Rows corpus, what (a protocol or a feature set), reason: what the data cannot support.
     """
 
     name: str
@@ -130,13 +130,15 @@ def load(path: Path | str) -> Experiment:
                 made = make_folds(corpus, spec["labels"], protocol, folds, 0, None, spec["tune"])
                 possible.append((protocol, folds, made.loc[made["role"] == "train"].groupby("fold").size().min()))
             except RefusalError as error:
-                refused.append({"corpus": corpus, "protocol": protocol, "reason": str(error)})
+                refused.append({"corpus": corpus, "what": protocol, "reason": str(error)})
+        reasons = {name: features.refusal(corpus, name) for name in spec["features"]}
+        refused += [{"corpus": corpus, "what": name, "reason": reason} for name, reason in reasons.items() if reason]
         size = spec["train_clips"]
         if size == "match" and possible:
             # Stratified subsampling may need a few clips of slack per class in other seeds' splits.
             size = int(0.98 * min(smallest for _, _, smallest in possible))
         for (protocol, folds, _), name, system, how in itertools.product(
-            possible, spec["features"], spec["models"], spec["normalisations"]
+            possible, [name for name, reason in reasons.items() if not reason], spec["models"], spec["normalisations"]
         ):
             once = classical.model(system).deterministic and spec["splits"] == "fixed"
             seeds = tuple(spec["seeds"][:1] if once else spec["seeds"])
@@ -156,7 +158,7 @@ def load(path: Path | str) -> Experiment:
         content["name"],
         content["question"],
         tuple(cells),
-        pd.DataFrame(refused, columns=["corpus", "protocol", "reason"]),
+        pd.DataFrame(refused, columns=["corpus", "what", "reason"]),
     )
 
 

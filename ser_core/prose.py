@@ -12,6 +12,7 @@ from myst_parser.config.main import MdParserConfig
 from myst_parser.parsers.mdit import create_md_parser
 
 _COUNTED = "clips?|recordings?|utterances?|speakers?|actors?|actresses|participants?|hours?|emotions?|sentences?"
+# What looks computed: a decimal, a percentage, points, or a count of what a corpus holds.
 _NUMBER = re.compile(
     rf"""(?<![\w.,])(?:
         \d[\d,]*(?:\.\d+)?[\s-]?(?:%|percent\b|per\ cent\b|(?:percentage\s)?points?\b|pp\b)
@@ -20,7 +21,6 @@ _NUMBER = re.compile(
     )(?![\w%]|\.\d)""",
     re.VERBOSE,
 )
-# What looks computed: a decimal, a percentage, points, or a count of what a corpus holds.
 
 ALLOWED = (
     (r"\b9[059] % (?:confidence )?(?:interval|level)s?", "the level of an interval is a convention, not a result"),

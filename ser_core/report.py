@@ -157,7 +157,7 @@ def markdown(frame: pd.DataFrame, *, formats: Mapping[str, str] | None = None) -
     if floats:
         raise SerError(f"the columns {floats} are floats: say in formats how many digits they show")
     right = [name in formats or pd.api.types.is_numeric_dtype(frame[name]) for name in frame]
-    rows = [[str(name) for name in frame], ["---:" if numbers else ":---" for numbers in right]]
+    rows = [[_cell(str(name), "") for name in frame], ["---:" if numbers else ":---" for numbers in right]]
     rows += [
         [_cell(value, formats.get(name, "")) for name, value in zip(frame, row, strict=True)]
         for row in frame.itertuples(index=False)

@@ -140,9 +140,11 @@ def _run_part(experiment: str, cell: Cell, seed: int, fold: int, cell_key: str) 
     store.write_parquet(predictions, _part(experiment, cell, seed, fold, cell_key), facts)
 
 
-def pending(experiment: Experiment) -> Iterator[tuple[Cell, str]]:
+def pending(experiment: Experiment, only: str = "") -> Iterator[tuple[Cell, str]]:
     """Yield the cells whose Run is missing or was made from another cell, other data or other code, with their key."""
     for cell in experiment.cells:
+        if only not in cell.system:
+            continue
         cell_key = key(cell)
         if (runs.folder(experiment.name, cell.system) / "run.json").is_file():
             if runs.read(experiment.name, cell.system).info["key"] == cell_key:
@@ -176,7 +178,7 @@ def run(experiment: Experiment, *, only: str = "", jobs: int = -1, progress: boo
     if only and not any(only in cell.system for cell in experiment.cells):
         first = experiment.cells[0].system
         raise SerError(f"no system of '{experiment.name}' contains '{only}'; the first is '{first}'")
-    todo = [(cell, cell_key) for cell, cell_key in pending(experiment) if only in cell.system]
+    todo = list(pending(experiment, only))
     tasks = [
         (experiment.name, cell, seed, fold, cell_key)
         for cell, cell_key in todo

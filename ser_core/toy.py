@@ -170,7 +170,7 @@ def corpus(
         confounded: As in `clips`.
         copies: Leaks to plant, each a copy of one recording (the i-th copy: of the i-th, in order of clip ids) that is
             listed under the next speaker's name as ``copy_<kind>_<i>``: ``exact``; ``gain``, 9 dB softer;
-            ``padded``, with 0.5 s of silence before and after; ``trimmed``, without its first and last 0.1 s;
+            ``padded``, with 0.5 s of silence before and after; ``trimmed``, without its first and last 0.3 s;
             ``resampled``, to 11,025 Hz and back; ``ogg``, through a lossy codec.
         seed: Of every random choice.
 
@@ -232,7 +232,7 @@ def _copy(x: np.ndarray, kind: str) -> np.ndarray:
     if kind == "padded":
         return np.pad(x, RATE // 2)
     if kind == "trimmed":
-        return x[RATE // 10 : -RATE // 10]
+        return x[3 * RATE // 10 : -3 * RATE // 10]
     if kind == "resampled":
         return soxr.resample(soxr.resample(x, RATE, 11_025), 11_025, RATE)
     if kind == "ogg":

@@ -124,10 +124,7 @@ def test_praat31_is_what_librosa_and_praat_give(tmp_path):
     }
     values = features.get("praat31").function(*audio.read(path))
     assert list(values) == list(expected)
-    # Two settings of the same resampler differ a little in what they leave just below 8 kHz.
-    assert list(values.values()) == pytest.approx(list(expected.values()), rel=0.02, abs=0.02)
-    for name in ("f0_mean", "jitter", "shimmer"):
-        assert values[name] == pytest.approx(expected[name], rel=1e-6)
+    assert list(values.values()) == pytest.approx(list(expected.values()), rel=1e-4, abs=1e-6)
 
 
 def test_a_gain_changes_levels_and_leaves_the_voice():
@@ -291,6 +288,10 @@ def test_unknown_names_and_absent_folders_are_errors(toy, tmp_path):
         features.load("toy", "egemap", toy[1])
     with pytest.raises(SerError, match="nowhere: no such folder of toy"):
         extract((tmp_path / "nowhere", toy[1]), "levels")
+    (toy[0] / "c2.wav").unlink()
+    (toy[0] / "c4.wav").unlink()
+    with pytest.raises(SerError, match=r"c2.wav: the recording of toy/c2 is not there.*c4.wav"):
+        extract(toy, "levels")
     with pytest.raises(SerError, match="meld has no recordings to compute 'egemaps' from"):
         features.extract("meld", "egemaps", clips=toy[1])
 

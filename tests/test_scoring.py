@@ -28,9 +28,7 @@ def test_headline_agrees_with_scikit_learn(predictions):
 
 def test_without_speakers_there_is_a_value_and_a_refusal(predictions):
     table = scoring.headline(predictions.drop(columns="speaker"))["interval"]
-    assert table["UAR"].value == pytest.approx(
-        balanced_accuracy_score(predictions["truth"], predictions["prediction"])
-    )
+    assert table["UAR"].value == pytest.approx(balanced_accuracy_score(predictions["truth"], predictions["prediction"]))
     assert all("name no speakers" in score.refusal for score in table)
 
 

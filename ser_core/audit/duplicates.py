@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ser_core import audio
-from ser_core.errors import SerError
+from ser_core import audio, corpora
 
 THRESHOLD = 0.6
 """Similarity from which two recordings count as the same.
@@ -26,7 +25,7 @@ _MEL_RATE, _MEL_HOP, _MEL_BANDS = 16_000, 400, 10
 
 def near_duplicates(
     clips: pd.DataFrame,
-    folder: Path,
+    folder: Path | None = None,
     *,
     threshold: float = THRESHOLD,
     candidates: int | None = 20,
@@ -43,8 +42,8 @@ def near_duplicates(
     (a part of one is a part of the other) are found if the part makes them similar enough to be picked.
 
     Args:
-        clips: A Clips table with ``path``.
-        folder: The corpus folder that the paths start from.
+        clips: A Clips table of one corpus, with ``path``.
+        folder: The corpus folder that the paths start from; by default ``$SER_DATA/<corpus>``.
         threshold: Similarity in (0, 1] from which a pair is reported as ``near``.
         candidates: How many of each recording's most similar ones to align; None for every pair, which takes a
             millisecond a pair and also finds all short overlaps.
@@ -55,15 +54,14 @@ def near_duplicates(
         shared_s, the seconds of sound in common.
 
     Raises:
-        SerError: If a recording cannot be read, or clips have no path.
+        SerError: If a recording is not there or cannot be read.
     """
     from joblib import Parallel, delayed
     from tqdm import tqdm
 
-    if clips["path"].isna().any():
-        raise SerError(f"clip '{clips.index[clips['path'].isna()][0]}' has no path; duplicates are found by listening")
-    paths = tqdm([Path(folder) / path for path in clips["path"]], desc="listen", unit="clip", disable=not progress)
-    heard = Parallel(n_jobs=-1, prefer="threads")(delayed(_listen)(path) for path in paths)
+    paths = [corpora.audio_path(row, folder) for _, row in clips.iterrows()]
+    bar = tqdm(paths, desc="listen", unit="clip", disable=not progress)
+    heard = Parallel(n_jobs=-1, prefer="threads")(delayed(_listen)(path) for path in bar)
     hashes, images, waves = zip(*heard, strict=True)
     rows = {}
     for keys in (clips["sha256"].to_numpy(), hashes):

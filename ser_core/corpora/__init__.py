@@ -7,15 +7,28 @@ from types import ModuleType
 import pandas as pd
 
 from ser_core import clips, store
-from ser_core.corpora import banglaser, emodb, meld, punjabi_elc, ravdess, savee, tess, urdu
-from ser_core.corpora.base import AUDIO_SUFFIXES, Corpus, Download, NameError_, Reading, audio_files
+from ser_core.corpora import banglaser, emodb, local, meld, punjabi_elc, ravdess, recordings, savee, tess, urdu
+from ser_core.corpora.base import BadNameError, Corpus, Download, Reading
 from ser_core.errors import SerError
 
 _MODULES = {m.INFO.name: m for m in (ravdess, emodb, urdu, savee, tess, banglaser, meld, punjabi_elc)}
 NAMES = tuple(_MODULES)
 """The corpora with a loader of their own; for any other see `ser_core.corpora.local`."""
 
-__all__ = ["NAMES", "Corpus", "Download", "Reading", "audio_path", "info", "read", "table", "write_table"]
+__all__ = [
+    "NAMES",
+    "Corpus",
+    "Download",
+    "Reading",
+    "audio_path",
+    "folder_of",
+    "info",
+    "local",
+    "read",
+    "table",
+    "table_path",
+    "write_table",
+]
 
 
 def _module(name: str) -> ModuleType:
@@ -45,9 +58,9 @@ def folder_of(name: str, folder: Path | None = None) -> Path:
     """
     folder = Path(folder) if folder is not None else store.data_folder(name)
     if folder is None:
-        raise SerError(f"no folder for {name}: set SER_DATA to the folder that holds {name}/, or give the folder")
+        raise SerError(f"no recordings of {name}: set SER_DATA to the folder that holds {name}/, or give the folder")
     if not folder.is_dir():
-        raise SerError(f"{folder}: no such folder of {name}; run `ser fetch {name}`")
+        raise SerError(f"{folder}: no such folder; expected that of {name}")
     return folder
 
 
@@ -128,22 +141,22 @@ def audio_path(row: pd.Series, folder: Path | None = None) -> Path:
         raise SerError(f"{row.name}: {name} has no recordings here, only a table")
     folder = folder_of(name, folder)
     path = folder / row["path"]
-    for candidate in (path, *(path.with_suffix(suffix) for suffix in AUDIO_SUFFIXES)):
+    for candidate in (path, *(path.with_suffix(suffix) for suffix in recordings.SUFFIXES)):
         if candidate.is_file():
             return candidate
     if name in _MODULES and (elsewhere := _index(name, str(folder)).get(row.name)):
         return elsewhere
-    raise SerError(f"{path}: the recording of {row.name} is not there, as .wav or .flac; run `ser card {name} --check`")
+    raise SerError(f"{path}: the recording of {row.name} is not there, neither as .wav nor as .flac")
 
 
 @functools.cache
 def _index(name: str, folder: str) -> dict[str, Path]:
     """Return where each clip's recording is, for a copy nested otherwise than the one the table was made from."""
     found: dict[str, Path] = {}
-    for path in audio_files(Path(folder)):
+    for path in recordings.find(Path(folder)):
         try:
             clip = _module(name).parse(PurePosixPath(path.relative_to(folder).as_posix()))["clip"]
-        except NameError_:
+        except BadNameError:
             continue
         found.setdefault(clip, path)
     return found

@@ -2,7 +2,8 @@
 
 from pathlib import Path, PurePosixPath
 
-from ser_core.corpora.base import Corpus, NameError_, Reading, code, read_recordings
+from ser_core.corpora.base import BadNameError, Corpus, Download, Reading, code
+from ser_core.corpora.recordings import read_recordings
 
 INFO = Corpus(
     name="banglaser",
@@ -13,6 +14,13 @@ INFO = Corpus(
     citation="das2022banglaser",
     homepage="https://doi.org/10.17632/t9h6p943xy",
     access="public",
+    downloads=(
+        Download(
+            url="https://prod-dcd-datasets-cache-zipfiles.s3.eu-west-1.amazonaws.com/t9h6p943xy-5.zip",
+            filename="banglaser.zip",
+            unpack=True,
+        ),
+    ),
     how_to_get="Open https://doi.org/10.17632/t9h6p943xy, choose Download All and unpack the zip.",
     redistribute_features=True,
     declared={
@@ -26,6 +34,7 @@ INFO = Corpus(
 )
 
 EMOTIONS = {"01": "happy", "02": "sad", "03": "angry", "04": "surprised", "05": "neutral"}
+SENTENCES = {"01": "১২ টা বেজে গেছে", "02": "আমি জানতাম এমন কিছু হবে", "03": "এ কেমন উপহার"}
 
 
 def parse(path: PurePosixPath) -> dict:
@@ -38,15 +47,16 @@ def parse(path: PurePosixPath) -> dict:
     """
     fields = path.stem.split("-")
     if len(fields) != 7 or not all(len(f) == 2 and f.isdecimal() for f in fields):
-        raise NameError_(f"'{path.stem}' is not seven two-digit fields joined by '-', as in 03-01-01-01-01-02-31")
+        raise BadNameError(f"'{path.stem}' is not seven two-digit fields joined by '-', as in 03-01-01-01-01-02-31")
     modality, channel, emotion, intensity, statement, repetition, actor = fields
     row = {
         "clip": f"banglaser/{path.stem}",
         "speaker": f"banglaser/{actor}",
+        "gender": "male" if int(actor) % 2 else "female",
         "emotion": code(EMOTIONS, emotion, "emotion"),
         "sentence": f"banglaser/{statement}",
+        "transcript": code(SENTENCES, statement, "statement"),
     }
-    code({"01": "1", "02": "2", "03": "3"}, statement, "statement")
     code({"01": "1", "02": "2", "03": "3"}, repetition, "repetition")
     code({"01": "normal", "02": "strong"}, intensity, "intensity")
     code({f"{n:02d}": str(n) for n in range(1, 35)}, actor, "actor")
@@ -56,5 +66,5 @@ def parse(path: PurePosixPath) -> dict:
 
 
 def read(folder: Path, *, progress: bool = False) -> Reading:
-    """Read ``*.wav`` (see `ser_core.corpora.base.read_recordings`)."""
+    """Read ``*.wav`` (see `ser_core.corpora.recordings.read_recordings`)."""
     return read_recordings(folder, INFO, parse, progress=progress)

@@ -1,17 +1,11 @@
-"""What every corpus module shares: its description, what reading it gives, and the checks of its recordings."""
+"""What every corpus module shares: its description, what reading it gives, and how its names are taken apart."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
-from ser_core import audio, clips
 from ser_core.errors import SerError
-
-AUDIO_SUFFIXES = (".wav", ".flac")
-_OTHER_AUDIO = (".mp3", ".m4a", ".ogg", ".aac", ".aiff", ".wma", ".opus")
 
 
 @dataclass(frozen=True)
@@ -87,7 +81,7 @@ class Reading:
     files: pd.DataFrame = field(default_factory=lambda: pd.DataFrame({"rate": [], "channels": []}, dtype="int64"))
 
 
-class NameError_(ValueError):
+class BadNameError(ValueError):
     """A file name that does not follow the corpus's grammar; the message says which part."""
 
 
@@ -100,123 +94,21 @@ def problems_table(rows: list[tuple[str, str, str]]) -> pd.DataFrame:
 def code(table: dict[str, str], key: str, what: str) -> str:
     """Return ``table[key]`` or say which field of a name has a code the corpus does not define."""
     if key not in table:
-        raise NameError_(f"{what} code '{key}' is none of {', '.join(sorted(table))}")
+        raise BadNameError(f"{what} code '{key}' is none of {', '.join(sorted(table))}")
     return table[key]
-
-
-def audio_files(folder: Path) -> list[Path]:
-    """Return the WAV and FLAC files under a folder: shallow ones first, then by name."""
-    found = [path for path in Path(folder).rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES and path.is_file()]
-    return sorted(found, key=lambda path: (len(path.parts), path.as_posix()))
-
-
-def read_recordings(
-    folder: Path, info: Corpus, parse: Callable[[PurePosixPath], dict], *, progress: bool = False
-) -> Reading:
-    """Read and check every recording of a corpus.
-
-    Args:
-        folder: Where the corpus is; its WAV or FLAC files may be nested.
-        info: The corpus.
-        parse: From a path relative to the folder, the clip's row, with its id under ``clip`` and, under
-            ``fault`` if at all, what is odd about a name that can be read all the same. It raises
-            `NameError_` for a name outside the grammar.
-        progress: Show a progress bar.
-
-    Returns:
-        The clips that could be read, and every problem: ``unparsable name``, ``zero-byte file``,
-        ``undecodable file``, ``silent recording``, ``listed twice`` (one is kept, which is named),
-        ``duplicate recording`` (the same samples under two ids; both are kept), ``odd name`` and
-        ``unsupported format``.
-
-    Raises:
-        SerError: If the folder holds no recording, or none that can be read.
-    """
-    from joblib import Parallel, delayed
-    from tqdm import tqdm
-
-    folder = Path(folder)
-    paths = audio_files(folder)
-    if not paths:
-        raise SerError(f"{folder}: no .wav or .flac file of {info.title}; {how_to(info)}")
-    bar = tqdm(paths, desc=f"read {info.name}", unit="file", disable=not progress)
-    results = Parallel(n_jobs=-1, prefer="threads")(delayed(_inspect)(path, folder, parse) for path in bar)
-
-    found = [
-        (path.relative_to(folder).as_posix(), "unsupported format", f"{path.suffix} is not read; expected .wav or .flac")
-        for path in folder.rglob("*")
-        if path.suffix.lower() in _OTHER_AUDIO
-    ]
-    rows: dict[str, dict] = {}
-    for row, issues in results:
-        found.extend(issues)
-        if row is None:
-            continue
-        kept = rows.get(row["clip"])
-        if kept is None:
-            rows[row["clip"]] = row
-        else:
-            same = "the same samples" if kept["sha256"] == row["sha256"] else "other samples"
-            found.append((row["path"], "listed twice", f"clip {row['clip']} is also {kept['path']} ({same}), kept"))
-    if not rows:
-        path, problem, detail = found[0]
-        raise SerError(f"{folder}: no readable recording of {info.title}; the first of {len(found)}: {path}: {detail}")
-    table = pd.DataFrame(rows.values()).set_index("clip").assign(corpus=info.name, language=info.language)
-    files = table[["rate", "channels"]].sort_index()
-    table = clips.validate(table.drop(columns=["rate", "channels"]))
-    return Reading(table, problems_table(found + _duplicates(table)), files)
-
-
-def _inspect(path: Path, folder: Path, parse: Callable) -> tuple[dict | None, list[tuple[str, str, str]]]:
-    """Return the row of one recording, or None, and its problems."""
-    import soundfile
-
-    relative = PurePosixPath(path.relative_to(folder).as_posix())
-    try:
-        row = parse(relative)
-    except NameError_ as error:
-        return None, [(str(relative), "unparsable name", str(error))]
-    if path.stat().st_size == 0:
-        return None, [(str(relative), "zero-byte file", f"clip {row['clip']} left out")]
-    try:
-        samples, rate = audio.read(path)
-    except SerError as error:
-        return None, [(str(relative), "undecodable file", str(error).removeprefix(f"{path}: "))]
-    issues = []
-    if fault := row.pop("fault", None):
-        issues.append((str(relative), "odd name", fault))
-    if not np.any(samples):
-        issues.append((str(relative), "silent recording", "every sample is zero"))
-    row |= {
-        "path": str(relative),
-        "duration_s": len(samples) / rate,
-        "sha256": audio.content_hash(samples, rate),
-        "rate": rate,
-        "channels": soundfile.info(path).channels,
-    }
-    return row, issues
-
-
-def _duplicates(table: pd.DataFrame) -> list[tuple[str, str, str]]:
-    """Return a problem for every clip whose samples were seen under an earlier id."""
-    rows = []
-    for _, group in table[table["sha256"].duplicated(keep=False)].groupby("sha256", sort=False):
-        first = group.index[0]
-        for clip in group.index[1:]:
-            differs = [c for c in ("speaker", "emotion", "sentence") if _differ(group.at[clip, c], group.at[first, c])]
-            detail = f"clip {clip} has the same samples as {first}"
-            rows.append(
-                (group.at[clip, "path"], "duplicate recording", detail + (f", other {', '.join(differs)}" * bool(differs)))
-            )
-    return rows
-
-
-def _differ(a: object, b: object) -> bool:
-    return not (a == b or (pd.isna(a) and pd.isna(b)))
 
 
 def how_to(info: Corpus) -> str:
     """Return what to do to get a corpus, in half a line."""
-    if info.access == "public":
-        return f"run `ser fetch {info.name}`"
-    return f"run `ser fetch {info.name}` for how to get it"
+    return f"see `ser fetch {info.name}` for how to get it"
+
+
+def read_csv(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
+    """Return a table of text, or say what is wrong with the file."""
+    try:
+        table = pd.read_csv(path, dtype="str", keep_default_na=False, na_values=[""], encoding="utf-8")
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise SerError(f"{path}: not a readable CSV table ({str(error).splitlines()[0]})") from error
+    if missing := [column for column in columns if column not in table]:
+        raise SerError(f"{path}: lacks the columns {missing}; it has {list(table.columns)[:12]}")
+    return table

@@ -3,7 +3,8 @@
 import re
 from pathlib import Path, PurePosixPath
 
-from ser_core.corpora.base import Corpus, Download, NameError_, Reading, code, read_recordings
+from ser_core.corpora.base import BadNameError, Corpus, Download, Reading, code
+from ser_core.corpora.recordings import read_recordings
 
 INFO = Corpus(
     name="emodb",
@@ -14,9 +15,7 @@ INFO = Corpus(
     citation="burkhardt2005emodb",
     homepage="http://emodb.bilderbar.info/",
     access="public",
-    downloads=(
-        Download(url="http://emodb.bilderbar.info/download/download.zip", filename="emodb.zip", unpack=True),
-    ),
+    downloads=(Download(url="http://emodb.bilderbar.info/download/download.zip", filename="emodb.zip", unpack=True),),
     how_to_get="Download http://emodb.bilderbar.info/download/download.zip and unpack it; the recordings are in wav/.",
     redistribute_features=True,
     declared={
@@ -75,7 +74,7 @@ def parse(path: PurePosixPath) -> dict:
     """
     match = _NAME.fullmatch(path.stem)
     if not match:
-        raise NameError_(f"'{path.stem}' is not speaker, sentence, emotion and version, as in 03a01Fa")
+        raise BadNameError(f"'{path.stem}' is not speaker, sentence, emotion and version, as in 03a01Fa")
     speaker, sentence, emotion, _ = match.groups()
     return {
         "clip": f"emodb/{path.stem}",
@@ -88,5 +87,5 @@ def parse(path: PurePosixPath) -> dict:
 
 
 def read(folder: Path, *, progress: bool = False) -> Reading:
-    """Read ``wav/*.wav`` (see `ser_core.corpora.base.read_recordings`)."""
+    """Read ``wav/*.wav`` (see `ser_core.corpora.recordings.read_recordings`)."""
     return read_recordings(folder, INFO, parse, progress=progress)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from ser_core import clips
-from ser_core.corpora.base import Corpus, Download, Reading, how_to, problems_table
+from ser_core.corpora.base import Corpus, Download, Reading, how_to, problems_table, read_csv
 from ser_core.errors import SerError
 
 _RAW = "https://raw.githubusercontent.com/declare-lab/MELD/master/data/MELD/"
@@ -102,17 +102,6 @@ def read(folder: Path, *, progress: bool = False) -> Reading:
         }
     )
     return Reading(clips.validate(result[~unknown & ~twice].set_index("clip")), problems_table(found))
-
-
-def read_csv(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
-    """Return a table of text, or say what is wrong with the file."""
-    try:
-        table = pd.read_csv(path, dtype="str", keep_default_na=False, na_values=[""], encoding="utf-8")
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise SerError(f"{path}: not a readable CSV table ({str(error).splitlines()[0]})") from error
-    if missing := [column for column in columns if column not in table]:
-        raise SerError(f"{path}: lacks the columns {missing}; it has {list(table.columns)[:12]}")
-    return table
 
 
 def _seconds(times: pd.Series) -> pd.Series:

@@ -6,8 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from ser_core import clips
-from ser_core.corpora.base import Corpus, Download, Reading, how_to, problems_table
-from ser_core.corpora.meld import read_csv
+from ser_core.corpora.base import Corpus, Download, Reading, how_to, problems_table, read_csv
 from ser_core.errors import SerError
 
 _FILE = "feature_ext_output_cleaned.csv"
@@ -69,7 +68,9 @@ def read(folder: Path, *, progress: bool = False) -> Reading:
     found = []
     word = table["emotion"].str.replace(r"^\s*\d+\.\s*", "", regex=True).str.strip().str.lower()
     unknown, twice = ~word.isin(EMOTIONS), clip.duplicated()
-    found += [(name, "unknown emotion", f"{c}: '{e}', left out") for c, e in zip(clip[unknown], word[unknown], strict=True)]
+    found += [
+        (name, "unknown emotion", f"{c}: '{e}', left out") for c, e in zip(clip[unknown], word[unknown], strict=True)
+    ]
     found += [(name, "listed twice", f"{c}: the first row is kept") for c in clip[twice]]
     for c, label, file in zip(clip, table["emotion"], table["filename"], strict=True):
         numbers = re.fullmatch(r"\d+\.(\d+)\.\w+", file)
@@ -95,27 +96,6 @@ def read(folder: Path, *, progress: bool = False) -> Reading:
     return Reading(clips.validate(result[~unknown & ~twice].set_index("clip")), problems_table(found))
 
 
-def features(folder: Path) -> pd.DataFrame:
-    """Return the authors' 31 features.
-
-    Args:
-        folder: Where the table is.
-
-    Returns:
-        float32 of shape (n_clips, 31), index clip, columns `FEATURES`.
-
-    Raises:
-        SerError: If the table is missing, cannot be read, lacks a column, or holds what is not a number.
-    """
-    table, name = _table(folder)
-    values = table[list(FEATURES)].apply(pd.to_numeric, errors="coerce").astype("float32").set_axis(_clip(table))
-    bad = values.isna().stack()
-    if bad.any():
-        clip, column = bad[bad].index[0]
-        raise SerError(f"{name}: {column} of {clip} is not a number; fetch the table again")
-    return values[~values.index.duplicated()].sort_index()
-
-
 def _table(folder: Path) -> tuple[pd.DataFrame, str]:
     """Return the table as text and its path relative to the folder."""
     folder = Path(folder)
@@ -126,6 +106,6 @@ def _table(folder: Path) -> tuple[pd.DataFrame, str]:
 
 
 def _clip(table: pd.DataFrame) -> pd.Series:
-    """Return clip ids from participant, emotion and file; the folder words in the path vary, the label does not."""
-    stem = table["filename"].str.replace(r"\.\w+$", "", regex=True)
-    return ("punjabi_elc/" + table["participant"] + "/" + table["emotion"] + "/" + stem).rename("clip")
+    """Return the clip ids: the recordings' paths, with forward slashes and without extension."""
+    path = table["relative_path"].str.replace("\\", "/", regex=False).str.replace(r"\.\w+$", "", regex=True)
+    return ("punjabi_elc/" + path).rename("clip")

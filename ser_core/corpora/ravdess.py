@@ -2,7 +2,8 @@
 
 from pathlib import Path, PurePosixPath
 
-from ser_core.corpora.base import Corpus, Download, NameError_, Reading, code, read_recordings
+from ser_core.corpora.base import BadNameError, Corpus, Download, Reading, code
+from ser_core.corpora.recordings import read_recordings
 
 INFO = Corpus(
     name="ravdess",
@@ -60,7 +61,7 @@ def parse(path: PurePosixPath) -> dict:
     """
     fields = path.stem.split("-")
     if len(fields) != 7 or not all(len(f) == 2 and f.isdecimal() for f in fields):
-        raise NameError_(f"'{path.stem}' is not seven two-digit fields joined by '-', as in 03-01-05-01-02-02-07")
+        raise BadNameError(f"'{path.stem}' is not seven two-digit fields joined by '-', as in 03-01-05-01-02-02-07")
     modality, channel, emotion, intensity, statement, repetition, actor = fields
     word = code(EMOTIONS, emotion, "emotion")
     transcript = code(STATEMENTS, statement, "statement")
@@ -68,7 +69,9 @@ def parse(path: PurePosixPath) -> dict:
     code({"01": "first", "02": "second"}, repetition, "repetition")
     code({f"{n:02d}": str(n) for n in range(1, 25)}, actor, "actor")
     if code(_MODALITIES, modality, "modality") != "audio only" or code(_CHANNELS, channel, "channel") != "speech":
-        raise NameError_(f"{_MODALITIES[modality]} {_CHANNELS[channel]}; this corpus is the audio-only speech part, 03-01")
+        raise BadNameError(
+            f"{_MODALITIES[modality]} {_CHANNELS[channel]}; this corpus is the audio-only speech part, 03-01"
+        )
     return {
         "clip": f"ravdess/{path.stem}",
         "speaker": f"ravdess/{actor}",
@@ -80,5 +83,5 @@ def parse(path: PurePosixPath) -> dict:
 
 
 def read(folder: Path, *, progress: bool = False) -> Reading:
-    """Read ``Actor_NN/*.wav`` (see `ser_core.corpora.base.read_recordings`)."""
+    """Read ``Actor_NN/*.wav`` (see `ser_core.corpora.recordings.read_recordings`)."""
     return read_recordings(folder, INFO, parse, progress=progress)

@@ -3,7 +3,8 @@
 import re
 from pathlib import Path, PurePosixPath
 
-from ser_core.corpora.base import Corpus, Download, NameError_, Reading, code, read_recordings
+from ser_core.corpora.base import BadNameError, Corpus, Download, Reading, code
+from ser_core.corpora.recordings import read_recordings
 
 INFO = Corpus(
     name="tess",
@@ -49,7 +50,7 @@ def parse(path: PurePosixPath) -> dict:
     """
     match = _NAME.fullmatch(path.stem)
     if not match:
-        raise NameError_(f"'{path.stem}' is not speaker, word and emotion, as in OAF_back_fear")
+        raise BadNameError(f"'{path.stem}' is not speaker, word and emotion, as in OAF_back_fear")
     speaker, word, emotion = match.groups()
     faults = []
     if speaker == "OA":
@@ -66,7 +67,11 @@ def parse(path: PurePosixPath) -> dict:
     folder_speaker, _, folder_word = path.parent.name.partition("_")
     folder_word = folder_word.lower()
     folder_word = _FOLDER_WORDS.get(folder_word, folder_word)
-    if folder_speaker in ("OAF", "YAF") and folder_word in EMOTIONS and (folder_speaker, folder_word) != (speaker, emotion):
+    if (
+        folder_speaker in ("OAF", "YAF")
+        and folder_word in EMOTIONS
+        and (folder_speaker, folder_word) != (speaker, emotion)
+    ):
         faults.append(f"the folder says {path.parent.name}, the name is kept")
     if faults:
         row["fault"] = "; ".join(faults)
@@ -74,5 +79,5 @@ def parse(path: PurePosixPath) -> dict:
 
 
 def read(folder: Path, *, progress: bool = False) -> Reading:
-    """Read ``{OAF,YAF}_<emotion>/*.wav`` (see `ser_core.corpora.base.read_recordings`)."""
+    """Read ``{OAF,YAF}_<emotion>/*.wav`` (see `ser_core.corpora.recordings.read_recordings`)."""
     return read_recordings(folder, INFO, parse, progress=progress)

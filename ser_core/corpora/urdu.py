@@ -3,7 +3,8 @@
 import re
 from pathlib import Path, PurePosixPath
 
-from ser_core.corpora.base import Corpus, Download, NameError_, Reading, code, read_recordings
+from ser_core.corpora.base import BadNameError, Corpus, Download, Reading, code
+from ser_core.corpora.recordings import read_recordings
 
 INFO = Corpus(
     name="urdu",
@@ -48,7 +49,7 @@ def parse(path: PurePosixPath) -> dict:
     """
     match = _NAME.fullmatch(path.stem)
     if not match:
-        raise NameError_(f"'{path.stem}' is not speaker, file and emotion with number, as in SM1_F10_A010")
+        raise BadNameError(f"'{path.stem}' is not speaker, file and emotion with number, as in SM1_F10_A010")
     speaker, gender, emotion = match.groups()
     row = {
         "clip": f"urdu/{path.stem}",
@@ -63,5 +64,5 @@ def parse(path: PurePosixPath) -> dict:
 
 
 def read(folder: Path, *, progress: bool = False) -> Reading:
-    """Read ``{Angry,Happy,Neutral,Sad}/*.wav`` (see `ser_core.corpora.base.read_recordings`)."""
+    """Read ``{Angry,Happy,Neutral,Sad}/*.wav`` (see `ser_core.corpora.recordings.read_recordings`)."""
     return read_recordings(folder, INFO, parse, progress=progress)

@@ -55,16 +55,16 @@ def extract(
         return files.location(corpus, extractor)
     except SerError:
         pass  # not there, or not as it should be: make it
-    if corpus in corpora.NAMES and not corpora.info(corpus).has_audio:
-        return punjabi.instead_of_audio(corpus, extractor, folder=folder, clips=clips)
+    if reason := punjabi.refusal(corpus, extractor):
+        raise SerError(reason)
+    if corpus == punjabi.CORPUS:
+        return punjabi.import_punjabi(folder=folder, clips=clips)
     folder = corpora.folder_of(corpus, folder)
     unhashed = clips.index[clips["sha256"].isna() | clips["path"].isna()]
     if len(unhashed):
         raise SerError(f"{corpus}: clip '{unhashed[0]}' has no path or no sha256 in the Clips table; read it again")
 
-    recordings = clips[["path", "sha256"]].assign(
-        file=[corpora.audio_path(clip, folder) for _, clip in clips.iterrows()]
-    )
+    recordings = clips[["path", "sha256"]].assign(file=_recordings(corpus, extractor, clips, folder))
     versions = spec.package_versions
     key = store.digest(corpus, spec.identity, versions, files.clips_key(clips), CHUNK)
     partial = store.cache() / "partial" / f"{corpus}.{extractor}.{key}"
@@ -79,13 +79,31 @@ def extract(
             if not found:
                 store.write_parquet(table, partial / name)
             bar.update(len(chunks[name]))
+    _raise(corpus, extractor, problems)
+    table = pd.concat([store.read_parquet(partial / name, index="clip") for name in chunks])
+    path = files.save(table, corpus, spec, clips, packages=versions)
+    for left in partial.parent.glob(f"{corpus}.{extractor}.*"):  # also what other parameters or clips left behind
+        shutil.rmtree(left)
+    return path
+
+
+def _recordings(corpus: str, extractor: str, clips: pd.DataFrame, folder: Path) -> list[Path]:
+    """Return the recording of every clip, or raise a SerError for all that are not there."""
+    found, problems = [], []
+    for _, clip in clips.iterrows():
+        try:
+            found.append(corpora.audio_path(clip, folder))
+        except SerError as error:
+            problems.append(str(error))
+    _raise(corpus, extractor, problems)
+    return found
+
+
+def _raise(corpus: str, extractor: str, problems: list[str]) -> None:
+    """Raise a SerError with the problems, if there are any."""
     if problems:
         more = f" and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
         raise SerError(f"{corpus} {extractor}: {'; '.join(sorted(problems)[:_SHOWN])}{more}")
-    table = pd.concat([store.read_parquet(partial / name, index="clip") for name in chunks])
-    path = files.save(table, corpus, spec, clips, packages=versions)
-    shutil.rmtree(partial)
-    return path
 
 
 def _compute(

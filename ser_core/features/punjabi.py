@@ -11,7 +11,16 @@ from ser_core.features import files
 from ser_core.features.extractors import get
 
 CORPUS = "punjabi_elc"
+EXTRACTOR = "praat31"
 FILE = "feature_ext_output_cleaned.csv"
+
+
+def refusal(corpus: str, extractor: str) -> str | None:
+    """Return why a corpus cannot have a feature set, or None: without recordings there is only what was published."""
+    if corpus not in corpora.NAMES or corpora.info(corpus).has_audio or (corpus, extractor) == (CORPUS, EXTRACTOR):
+        return None
+    only = f"; it comes with '{EXTRACTOR}' only" if corpus == CORPUS else ""
+    return f"{corpus} has no recordings to compute '{extractor}' from{only}"
 
 
 def import_punjabi(*, folder: Path | None = None, clips: pd.DataFrame | None = None) -> Path:
@@ -30,7 +39,7 @@ def import_punjabi(*, folder: Path | None = None, clips: pd.DataFrame | None = N
     Raises:
         SerError: If the file is not there, lacks a column, has a clip twice, or lacks one of the Clips table.
     """
-    spec = get("praat31")
+    spec = get(EXTRACTOR)
     clips = corpora.table(CORPUS) if clips is None else clips
     source = corpora.folder_of(CORPUS, folder) / FILE
     if not source.is_file():
@@ -48,11 +57,3 @@ def import_punjabi(*, folder: Path | None = None, clips: pd.DataFrame | None = N
     table = table.loc[clips.index, list(spec.columns)]
     digest = hashlib.sha256(source.read_bytes()).hexdigest()
     return files.save(table, CORPUS, spec, clips, packages={}, imported_from=FILE, imported_sha256=digest)
-
-
-def instead_of_audio(corpus: str, extractor: str, *, folder: Path | None, clips: pd.DataFrame) -> Path:
-    """Return the imported features of a corpus without audio, or raise a SerError that says there are none."""
-    if (corpus, extractor) != (CORPUS, "praat31"):
-        only = "; it comes with 'praat31' only" if corpus == CORPUS else ""
-        raise SerError(f"{corpus} has no recordings to compute '{extractor}' from{only}")
-    return import_punjabi(folder=folder, clips=clips)

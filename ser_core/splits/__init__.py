@@ -9,10 +9,10 @@ import pandas as pd
 from ser_core import store
 from ser_core.errors import RefusalError, SerError
 from ser_core.splits import grouped
-from ser_core.splits.checks import ROLES, absent, check, check_scoring
+from ser_core.splits.checks import ROLES, absent, check, check_scoring, promised
 from ser_core.splits.protocols import PROTOCOLS, describe, get
 
-__all__ = ["PROTOCOLS", "ROLES", "check", "check_scoring", "describe", "make", "read"]
+__all__ = ["PROTOCOLS", "ROLES", "absent", "check", "check_scoring", "describe", "make", "promised", "read"]
 
 
 def make(

@@ -77,11 +77,26 @@ def check_scoring(folds: pd.DataFrame, clips: pd.DataFrame, *, per_fold: bool) -
 
 
 def absent(folds: pd.DataFrame, clips: pd.DataFrame, role: str = "test") -> dict[int, list[str]]:
-    """Return for each fold whose part lacks classes of the corpus which those are."""
+    """Return which classes of the corpus a part lacks.
+
+    Args:
+        folds: Folds.
+        clips: The Clips table they were made from.
+        role: The part: train, dev or test.
+
+    Returns:
+        The classes for each fold that lacks some; folds without that part are left out.
+    """
     part = folds[folds["role"] == role]
     table = pd.crosstab(part["fold"], part["clip"].map(clips["emotion"]))
     table = table.reindex(columns=sorted(set(clips["emotion"])), fill_value=0)
     return {int(fold): list(table.columns[row == 0]) for fold, row in table.iterrows() if (row == 0).any()}
+
+
+def promised(folds: pd.DataFrame) -> tuple[str, ...]:
+    """Return the columns that the protocol of Folds keeps apart between test and the rest; none if it is unknown."""
+    rule = protocols.PROTOCOLS.get(folds.attrs.get("protocol"), protocols.GIVEN)
+    return rule.test_grouping
 
 
 def _first(folds: pd.DataFrame, bad: pd.Series, what: str) -> None:

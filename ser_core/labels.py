@@ -1,0 +1,119 @@
+"""Emotion words: what each corpus uses, and named ways to make them common."""
+
+import pandas as pd
+
+from ser_core.errors import SerError
+
+NATIVE: dict[str, tuple[str, ...]] = {
+    "ravdess": ("angry", "calm", "disgust", "fearful", "happy", "neutral", "sad", "surprised"),
+    "emodb": ("anger", "boredom", "disgust", "fear", "happiness", "neutral", "sadness"),
+    "urdu": ("angry", "happy", "neutral", "sad"),
+    "savee": ("anger", "disgust", "fear", "happiness", "neutral", "sadness", "surprise"),
+    "tess": ("angry", "disgust", "fear", "happy", "neutral", "pleasant_surprise", "sad"),
+    "banglaser": ("angry", "happy", "neutral", "sad", "surprised"),
+    "meld": ("anger", "disgust", "fear", "joy", "neutral", "sadness", "surprise"),
+    "punjabi_elc": ("anger", "fear", "happy", "neutral", "sad"),
+}
+"""The own words of each corpus, sorted."""
+
+_COMMON4 = {
+    "anger": "angry",
+    "angry": "angry",
+    "happiness": "happy",
+    "happy": "happy",
+    "joy": "happy",
+    "neutral": "neutral",
+    "sad": "sad",
+    "sadness": "sad",
+}
+
+HARMONISATIONS: dict[str, dict[str, dict[str, str]]] = {
+    "native": {corpus: {word: word for word in words} for corpus, words in NATIVE.items()},
+    "common4": {
+        corpus: {word: _COMMON4[word] for word in words if word in _COMMON4} for corpus, words in NATIVE.items()
+    },
+}
+"""Name -> corpus -> own word -> common word; a known own word that is not a key has no common word.
+
+``native`` keeps every word. ``common4`` is angry, happy, neutral and sad; RAVDESS's calm is not made neutral.
+A corpus without an entry, such as a local one, is held to the words of all corpora together.
+"""
+
+
+def _mapping(name: str, corpus: str) -> tuple[dict[str, str], set[str] | None]:
+    """Return own word -> common word, and the words the corpus may use (None: any)."""
+    if name not in HARMONISATIONS:
+        raise SerError(f"unknown harmonisation '{name}'; there are {', '.join(HARMONISATIONS)}")
+    if corpus in NATIVE:
+        return HARMONISATIONS[name][corpus], set(NATIVE[corpus])
+    if name == "native":
+        return {}, None
+    merged = {own: common for table in HARMONISATIONS[name].values() for own, common in table.items()}
+    return merged, {word for words in NATIVE.values() for word in words}
+
+
+def _common_words(clips: pd.DataFrame, name: str) -> pd.Series:
+    """Return the common word of every clip, missing where there is none."""
+    parts = []
+    for corpus, emotion in clips.groupby("corpus", sort=True)["emotion"]:
+        mapping, allowed = _mapping(name, corpus)
+        if allowed is None:
+            parts.append(emotion)
+            continue
+        unknown = emotion[~emotion.isin(allowed)]
+        if len(unknown):
+            raise SerError(
+                f"{corpus}: emotion '{unknown.iloc[0]}' of clip {unknown.index[0]} is not known to '{name}'; "
+                f"allowed: {', '.join(sorted(allowed))}"
+            )
+        parts.append(emotion.map(mapping))
+    return pd.concat(parts).reindex(clips.index).astype("str")
+
+
+def harmonise(clips: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Return the clips that have a common word, with that word as their emotion.
+
+    Args:
+        clips: A Clips table of one or more corpora.
+        name: One of `HARMONISATIONS`.
+
+    Returns:
+        A Clips table; ``attrs["coverage"]`` is the table of `coverage`, so that what is left out is seen.
+
+    Raises:
+        SerError: If the name is unknown, a corpus uses a word that it does not define, or no clip is left.
+
+    Examples:
+        >>> from ser_core.clips import validate
+        >>> row = {"corpus": "emodb", "language": "de"}
+        >>> rows = [row | {"emotion": "anger"}, row | {"emotion": "boredom"}]
+        >>> clips = validate(pd.DataFrame(rows, index=["emodb/1", "emodb/2"]))
+        >>> harmonise(clips, "common4")["emotion"].to_dict()
+        {'emodb/1': 'angry'}
+    """
+    words = _common_words(clips, name)
+    result = clips.assign(emotion=words)[words.notna()]
+    if not len(result):
+        raise SerError(f"no clip of {', '.join(sorted(clips['corpus'].unique()))} has a word of '{name}'")
+    # As plain records: pandas compares attrs when tables are joined, and a table cannot be compared to True or False.
+    result.attrs["coverage"] = coverage(clips, name).to_dict("records")
+    return result
+
+
+def coverage(clips: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Return which own words a harmonisation keeps, and how many clips each has.
+
+    Args:
+        clips: A Clips table of one or more corpora.
+        name: One of `HARMONISATIONS`.
+
+    Returns:
+        Columns corpus, own_word, common_word (missing: left out) and n (clips), sorted by the first two.
+
+    Raises:
+        SerError: If the name is unknown or a corpus uses a word that it does not define.
+    """
+    table = pd.DataFrame({"corpus": clips["corpus"], "own_word": clips["emotion"]})
+    table["common_word"] = _common_words(clips, name)
+    counts = table.groupby(["corpus", "own_word", "common_word"], dropna=False).size()
+    return counts.rename("n").reset_index().sort_values(["corpus", "own_word"], ignore_index=True)

@@ -1,0 +1,199 @@
+import ast
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from ser_core import chapters, store
+from ser_core.errors import SerError
+
+ROOT = store.repository()
+ALL = sorted(ROOT.glob("notebooks/[0-9]*.md"))
+HEADER = """---
+jupytext:
+  text_representation: {extension: .md, format_name: myst}
+kernelspec: {display_name: Python 3, language: python, name: python3}
+execution: {timeout: TIMEOUT}
+ser: {inputs: INPUTS}
+---
+"""
+
+
+def chapter(folder, name, *cells, inputs="[]", timeout=30):
+    path = folder / "notebooks" / f"{name}.md"
+    path.parent.mkdir(exist_ok=True)
+    first, *others = (f"```{{code-cell}} ipython3\n{cell}\n```\n" for cell in cells)
+    first = first.replace("ipython3\n", "ipython3\n:tags: [parameters]\n\n", 1)
+    header = HEADER.replace("TIMEOUT", str(timeout)).replace("INPUTS", inputs)
+    path.write_text(header + "\n".join([first, *others]))
+    return path
+
+
+# What every chapter of the book keeps to.
+
+
+def code(path):
+    return [cell for cell in chapters.read(path).notebook.cells if cell.cell_type == "code"]
+
+
+@pytest.fixture(params=ALL, ids=lambda path: path.stem)
+def own(request):
+    return request.param
+
+
+def test_pair_is_in_step(own):
+    pair = own.with_suffix(".ipynb")
+    assert pair.is_file() and pair.read_text() == chapters.read(own).paired(), "run 'make notebooks'"
+    nbformat.validate(nbformat.read(pair, as_version=4))
+
+
+def test_chapter_begins_with_literal_parameters_and_checks_them(own):
+    parameters, begin, *_ = code(own)
+    assert parameters.metadata.get("tags") == ["parameters"]
+    statements = ast.parse(parameters.source).body
+    assert all(isinstance(statement, ast.Assign) for statement in statements)
+    known = {target.id for statement in statements for target in statement.targets}
+    for statement in statements:
+        ast.literal_eval(statement.value)
+    assert set(parameters.metadata.get("nbmake", {}).get("mock", {})) <= known
+    assert f'report.begin("{own.stem}", In)' in begin.source
+
+
+def test_figures_and_tables_are_shown_where_the_page_wants_them(own):
+    for cell in code(own):
+        if re.search(r"report\.(figure|table)\(", cell.source):
+            assert {"hide-input", "remove-output"} <= set(cell.metadata.get("tags", [])), cell.source
+
+
+def test_every_caption_ends_with_its_source(own):
+    fence = re.compile(r"^```\{glue:figure\}.*?^```$|^:::\{table\}[^\n]*", flags=re.MULTILINE | re.DOTALL)
+    for found in fence.findall(own.read_text()):
+        last = found.removesuffix("```").rstrip()
+        assert re.search(r"\{glue:text\}`source\w*`$", last), f"no source at the end of: {last[-80:]}"
+
+
+def test_contents_list_every_chapter():
+    contents = (ROOT / "_toc.yml").read_text()
+    for path in ALL:
+        assert f"book/chapters/{path.stem}\n" in contents
+
+
+# The runner.
+
+
+def test_pair_does_not_depend_on_when_it_is_made(tmp_path):
+    path = chapter(tmp_path, "01_a", "n = 1", "print(n)", "print(n)")
+    first = chapters.read(path)
+    assert first.paired() == chapters.read(path).paired()
+    ids = [cell["id"] for cell in first.notebook.cells]
+    assert len(set(ids)) == len(ids) == 3
+
+
+def test_executed_chapter_says_how_it_was_made(tmp_path):
+    path, output = chapter(tmp_path, "01_a", "n = 1\ntext = 'a'", "print(n, text)"), tmp_path / "out" / "01_a.ipynb"
+    facts = chapters.execute(chapters.read(path), output, parameters={"n": 2})
+    notebook = nbformat.read(output, as_version=4)
+    assert notebook.metadata["ser"] == facts
+    assert notebook.cells[-1].outputs[0].text == "2 a\n"
+    assert facts["parameters"] == {"n": 2} and len(facts["cell_seconds"]) == 2 and facts["peak_mib"] > 10
+    page = chapters.status([output])
+    assert "[01_a](01_a.ipynb)" in page and "n = 2" in page and facts["code"] in page
+
+
+@pytest.mark.parametrize(
+    ("cells", "message"),
+    [
+        (["n = 1", "x = n\n1 / 0"], r"01_a.md, code cell 2 \(x = n\): ZeroDivisionError: division by zero$"),
+        (["n = 1", "n", "import time; time.sleep(60)"], r"code cell 3 \(import time; .*\): took longer than 2 s; "),
+        (["n = 1", "import os; os._exit(1)", "n"], r"code cell 2 \(import os; .*\): the kernel died, at \d+ MiB"),
+    ],
+)
+def test_failure_names_chapter_and_cell_and_leaves_nothing(tmp_path, cells, message):
+    path = chapter(tmp_path, "01_a", *cells, timeout=2)
+    with pytest.raises(SerError, match=message) as caught:
+        chapters.execute(chapters.read(path), tmp_path / "out" / "01_a.ipynb", parameters={"n": 3})
+    assert "\n" not in str(caught.value)
+    assert not list(tmp_path.glob("out/*"))
+
+
+CHECKED = ["n_resamples = 10", 'from ser_core import report\n\nreport.begin("01_a", In)']
+
+
+def test_runner_refuses_unknown_parameters(tmp_path):
+    path = chapter(tmp_path, "01_a", *CHECKED)
+    with pytest.raises(SerError, match=r"code cell 2 .*01_a has no parameter 'n_resample'; it has n_resamples"):
+        chapters.execute(chapters.read(path), tmp_path / "01_a.ipynb", parameters={"n_resample": 3})
+
+
+def test_plain_papermill_refuses_unknown_parameters(tmp_path):
+    path = chapter(tmp_path, "01_a", *CHECKED)
+    path.with_suffix(".ipynb").write_text(chapters.read(path).paired())
+    command = [sys.executable, "-m", "papermill", path.with_suffix(".ipynb"), tmp_path / "out.ipynb", "-p"]
+    done = subprocess.run([*command, "n_resample", "3"], capture_output=True, text=True, timeout=120)
+    assert done.returncode != 0
+    assert "SerError: 01_a has no parameter 'n_resample'; it has n_resamples" in done.stderr
+    assert subprocess.run([*command, "n_resamples", "3"], capture_output=True, timeout=120).returncode == 0
+
+
+def test_missing_chapters_and_inputs_are_named(tmp_path):
+    path = chapter(tmp_path, "01_a", "n = 1", inputs="[results/runs]")
+    with pytest.raises(SerError, match="02_b.md: no such chapter; there are 01_a"):
+        chapters.read(path.with_name("02_b.md"))
+    with pytest.raises(SerError, match="the input 'results/runs' that it declares does not exist"):
+        chapters.read(path).inputs()
+    (tmp_path / "results/runs/x").mkdir(parents=True)
+    (tmp_path / "results/runs/x/run.json").write_text("{}")
+    (tmp_path / "results/runs/.hidden").write_text("")
+    assert chapters.read(path).inputs() == [Path("results/runs/x/run.json")]
+
+
+# What is executed, and what is not.
+
+
+@pytest.fixture
+def clone(tmp_path):
+    for folder in ("ser_core", "workflow"):
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "book").mkdir()
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results/table.csv").write_text("a\n1\n")
+    chapter(tmp_path, "01_a", "n = 1", inputs="[results]")
+    chapter(tmp_path, "02_b", "n = 2")
+    return tmp_path
+
+
+def build(clone, *options):
+    """Build as `make book` does, but not the html; return the chapters that were executed."""
+    outputs = [clone / f"book/chapters/{name}.ipynb" for name in ("01_a", "02_b")]
+    before = [output.stat().st_mtime_ns if output.exists() else 0 for output in outputs]
+    line = next(line for line in (ROOT / "Makefile").read_text().splitlines() if "--snakefile" in line)
+    command = line.replace("$(BIN)", str(Path(sys.executable).parent)).split()
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    done = subprocess.run(
+        [*command, *options, "book/chapters/status.md"],
+        cwd=clone,
+        env={**os.environ, "PATH": path, "PYTHONPATH": str(clone)},
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+    assert done.returncode == 0, done.stderr + done.stdout
+    return [path.stem for path, time in zip(outputs, before, strict=True) if path.stat().st_mtime_ns != time]
+
+
+def test_only_what_changed_is_executed_again(clone):
+    assert build(clone) == ["01_a", "02_b"]
+    assert build(clone) == []
+    (clone / "notebooks/02_b.md").touch()
+    assert build(clone) == ["02_b"]
+    (clone / "results/table.csv").touch()
+    assert build(clone) == ["01_a"]
+    (clone / "ser_core/errors.py").touch()
+    assert build(clone) == ["01_a", "02_b"]
+    assert build(clone, "--config", "parameters={01_a: {n: 5}}") == ["01_a"]
+    assert nbformat.read(clone / "book/chapters/01_a.ipynb", 4).metadata["ser"]["parameters"] == {"n": 5}
