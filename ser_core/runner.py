@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ser_core import classical, features, metrics, runs, store
+from ser_core import classical, corpora, features, metrics, runs, store
 from ser_core.errors import SerError
 from ser_core.experiments import Cell, Experiment, clips_of, make_folds
 
@@ -41,9 +41,10 @@ def _features(corpus: str, harmonisation: str, extractor: str, normalisation: st
 
 @functools.lru_cache(maxsize=16)
 def data_hash(corpus: str, extractor: str) -> str:
-    """Return 16 hex digits of a corpus's feature values, clip ids and names of features."""
+    """Return 16 hex digits of what a corpus gives a Run: feature values and names, and who says what in which clip."""
     table = features.load(corpus, extractor)
-    digest = hashlib.sha256("\n".join([*table.index, *table.columns]).encode())
+    facts = corpora.table(corpus).loc[table.index, ["speaker", "gender", "emotion", "sentence", "session", "split"]]
+    digest = hashlib.sha256("\n".join([*table.columns, facts.to_csv(na_rep="?")]).encode())
     digest.update(np.ascontiguousarray(table.to_numpy("float32")).tobytes())
     return digest.hexdigest()[:16]
 

@@ -99,7 +99,9 @@ def audit(
     """
     unknown = folds.loc[~folds["clip"].isin(clips.index), "clip"]
     if len(unknown):
-        raise SerError(f"the folds have {len(unknown)} clips that the Clips table lacks, first '{unknown.iloc[0]}'")
+        raise SerError(
+            f"the folds have {unknown.nunique()} clips that the Clips table lacks, first '{unknown.iloc[0]}'"
+        )
     told = confounding(clips)
     speakers = effective_speakers(clips)
     scores = shortcuts(clips, folds, levels)

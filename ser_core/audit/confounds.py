@@ -90,7 +90,7 @@ def shortcuts(clips: pd.DataFrame, folds: pd.DataFrame, levels: pd.DataFrame | N
 
     Returns:
         Index shortcut: ``uar`` of the pooled test predictions in [0, 1], ``chance`` (1 / number of classes in the
-        test parts) and ``n_clips`` tested. What the corpus does not state is left out.
+        test parts) and ``n_clips`` tested: those with a value, where a corpus states it for some only.
     """
     found = {}
     for by in ATTRIBUTES:
@@ -103,8 +103,8 @@ def shortcuts(clips: pd.DataFrame, folds: pd.DataFrame, levels: pd.DataFrame | N
         features |= {name: levels[list(columns)] for name, columns in _LEVELS.items()}
     for name, values in features.items():
         known = values.reindex(clips.index).dropna()
-        if len(known) == len(clips):
-            found[name] = _fitted(clips["emotion"], folds, known)
+        if len(known):
+            found[name] = _fitted(clips["emotion"], folds[folds["clip"].isin(known.index)], known)
     rows = {}
     for name, table in found.items():
         classes = sorted(set(clips["emotion"]))

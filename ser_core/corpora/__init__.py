@@ -21,6 +21,7 @@ __all__ = [
     "Download",
     "Reading",
     "audio_path",
+    "committed",
     "folder_of",
     "info",
     "local",
@@ -106,6 +107,13 @@ def table_path(name: str) -> Path:
     return store.results() / "clips" / f"{name}.parquet"
 
 
+def committed(clips_read: pd.DataFrame) -> pd.DataFrame:
+    """Return what of a Clips table is committed: all of it, but for MELD, whose transcripts may not be."""
+    if (clips_read["corpus"] == "meld").any():
+        return clips_read.assign(transcript=pd.Series(pd.NA, index=clips_read.index, dtype="str"))
+    return clips_read
+
+
 def write_table(reading: Reading) -> Path:
     """Write the Clips table that `table` returns.
 
@@ -115,10 +123,8 @@ def write_table(reading: Reading) -> Path:
     Returns:
         The file written.
     """
-    name = reading.clips["corpus"].iloc[0]
-    result = reading.clips
-    if name == "meld":
-        result = result.assign(transcript=pd.Series(pd.NA, index=result.index, dtype="str"))
+    result = committed(reading.clips)
+    name = result["corpus"].iloc[0]
     store.write_parquet(result, table_path(name), {"corpus": name, "clips": len(result)})
     return table_path(name)
 

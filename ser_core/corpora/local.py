@@ -57,7 +57,7 @@ def read(csv: Path, *, name: str = "local", language: str = "und", progress: boo
     table = table[table["path"].notna() & table["emotion"].notna()]
     if not len(table):
         raise SerError(f"{csv}: no row has both a path and an emotion")
-    rows = table.reindex(columns=[*REQUIRED, *OPTIONAL])
+    rows = table.reindex(columns=[*REQUIRED, *OPTIONAL]).astype("str")
     wrong = rows["gender"].dropna()[lambda gender: ~gender.isin(clips.GENDERS)]
     if len(wrong):
         raise SerError(f"{csv}: {lines[wrong.index[0]]}: gender '{wrong.iloc[0]}' is neither female nor male")

@@ -8,7 +8,25 @@ from ser_core import clips
 from ser_core.corpora.base import Corpus, Download, Reading, how_to, problems_table, read_csv
 from ser_core.errors import SerError
 
-_RAW = "https://raw.githubusercontent.com/declare-lab/MELD/master/data/MELD/"
+_RAW = "https://raw.githubusercontent.com/declare-lab/MELD"
+_FILES = {
+    "train": (
+        "ca3e1266db4cc4a4e802156e2f721c4cd114a696",
+        1_119_290,
+        "d2fa2d6529cf03cac2989efec05c9b27d8fd2f4c8fc5974c7ae88aa537fa02db",
+    ),
+    "dev": (
+        "ca3e1266db4cc4a4e802156e2f721c4cd114a696",
+        121_640,
+        "2e89c6f8aa182d6f62f8c6331aece905ac7273ca4999660bfb5213e1d0370c1c",
+    ),
+    "test": (
+        "76e4ed20032322e47bbe04d3b5179f9b2e35bec9",
+        294_526,
+        "8d37103938f7067600839fe29d5a114a6cd1bcdafb75bec101e06464c5006888",
+    ),
+}
+"""Part -> commit, bytes and sha256 of the table used here; later commits correct single rows."""
 
 INFO = Corpus(
     name="meld",
@@ -20,7 +38,13 @@ INFO = Corpus(
     homepage="https://github.com/declare-lab/MELD",
     access="public",
     downloads=tuple(
-        Download(url=f"{_RAW}{part}_sent_emo.csv", filename=f"{part}_sent_emo.csv") for part in ("train", "dev", "test")
+        Download(
+            url=f"{_RAW}/{commit}/data/MELD/{part}_sent_emo.csv",
+            filename=f"{part}_sent_emo.csv",
+            size=size,
+            sha256=sha256,
+        )
+        for part, (commit, size, sha256) in _FILES.items()
     ),
     how_to_get="Take data/MELD/{train,dev,test}_sent_emo.csv from https://github.com/declare-lab/MELD.",
     redistribute_features=False,
@@ -35,6 +59,7 @@ INFO = Corpus(
 
 EMOTIONS = ("anger", "disgust", "fear", "joy", "neutral", "sadness", "surprise")
 SPLITS = ("train", "dev", "test")
+_LONGEST_S = 30.0
 _COLUMNS = ("Utterance", "Speaker", "Emotion", "Dialogue_ID", "Utterance_ID", "StartTime", "EndTime")
 
 
@@ -47,8 +72,9 @@ def read(folder: Path, *, progress: bool = False) -> Reading:
 
     Returns:
         Clips with speaker (the named character), session (the dialogue) and the official split; problems are
-        ``unknown emotion``, ``missing speaker``, ``listed twice``, ``duplicate recording`` (two ids for the
-        same line, episode and time) and ``bad time`` (an end that is not after the start).
+        ``unknown emotion`` (left out), ``missing speaker`` (kept), ``listed twice`` (the first row is kept),
+        ``duplicate recording`` (two ids for the same line, episode and time; both are kept) and ``bad time`` (an
+        end that is not after the start, so that the duration is missing, or more than 30 s after it).
 
     Raises:
         SerError: If a table is missing, cannot be read, or lacks a column.
@@ -82,7 +108,8 @@ def read(folder: Path, *, progress: bool = False) -> Reading:
     report(speaker.isna() | (speaker == ""), "missing speaker", table["Utterance_ID"].map(lambda _: "left missing"))
     twice = table["clip"].duplicated()
     report(twice, "listed twice", table["clip"].map(lambda _: "the first row is kept"))
-    report(~(seconds > 0), "bad time", table["StartTime"].astype("str") + " to " + table["EndTime"].astype("str"))
+    bad_time = ~(seconds > 0) | (seconds > _LONGEST_S)
+    report(bad_time, "bad time", table["StartTime"].astype("str") + " to " + table["EndTime"].astype("str"))
     same_line = ["Utterance", "Season", "Episode", "StartTime", "EndTime"]
     if set(same_line) <= set(table):
         first = table.groupby(same_line, dropna=False)["clip"].transform("first")

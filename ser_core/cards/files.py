@@ -1,0 +1,56 @@
+"""Where a data card is, and how its header and its prose are told apart."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from ser_core import corpora, store
+from ser_core.errors import SerError
+
+
+@dataclass(frozen=True)
+class Card:
+    """A data card.
+
+    Attributes:
+        header: What stands between the ``---`` lines: who and how (as in `ser_core.corpora.info`), ``declared``
+            and ``measured``.
+        prose: Markdown after it.
+    """
+
+    header: dict
+    prose: str
+
+
+def path(name: str) -> Path:
+    """Return where the card of a corpus is.
+
+    Raises:
+        SerError: If there is no such corpus.
+    """
+    return store.repository() / "data_cards" / f"{corpora.info(name).name}.md"
+
+
+def load(name: str) -> Card:
+    """Return the card of a corpus.
+
+    Raises:
+        SerError: If there is no such corpus or card, or it has no YAML header.
+
+    Examples:
+        >>> load("urdu").header["declared"]["speakers"]
+        38
+    """
+    file = path(name)
+    if not file.is_file():
+        raise SerError(f"{file}: no such card; run `ser card {name} --write`")
+    try:
+        start, header, prose = file.read_text().split("---\n", 2)
+        header = yaml.safe_load(header)
+    except (ValueError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise SerError(f"{file}: no YAML header between two lines of '---' at its start ({reason})") from error
+    if start or not isinstance(header, dict) or not {"declared", "measured"} <= header.keys():
+        raise SerError(f"{file}: its header lacks 'declared' or 'measured'; run `ser card {name} --write`")
+    return Card(header, prose.strip() + "\n")

@@ -1,0 +1,293 @@
+import io
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+import soxr
+from scipy import stats
+from sklearn.metrics import mutual_info_score, recall_score
+
+from ser_core import audio, baselines, corpora, splits, store, toy
+from ser_core.audit import audit, confounding, effective_speakers, near_duplicates, shortcuts
+from ser_core.errors import SerError
+
+COLUMNS = ["check", "severity", "fold", "detail", "value"]
+
+
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory):
+    """A toy corpus with one copy of each kind, its Clips and its folder."""
+    folder = toy.corpus(tmp_path_factory.mktemp("toy"), speakers=4, sentences=2, repetitions=2, copies=toy.COPIES)
+    return corpora.local.read(folder / "clips.csv", name="toy").clips, folder
+
+
+@pytest.fixture(scope="module")
+def duplicates(planted):
+    return near_duplicates(*planted, candidates=10)
+
+
+@pytest.fixture(scope="module")
+def levels(planted):
+    clips, folder = planted
+    return pd.DataFrame({clip: audio.levels(*audio.read(folder / path)) for clip, path in clips["path"].items()}).T
+
+
+def clean(clips):
+    return clips[~clips.index.str.startswith("toy/copy_")]
+
+
+def checks(report, severity=None):
+    found = report.findings if severity is None else report.findings[report.findings["severity"] == severity]
+    return set(found["check"])
+
+
+def originals(clips):
+    """Return {copy: original} by how `toy.corpus` plants them."""
+    names = clean(clips).index
+    return {clip: names[int(clip.rsplit("_", 1)[1]) - 1] for clip in clips.index.difference(names)}
+
+
+def test_every_planted_copy_is_found_and_no_second_take(planted, duplicates):
+    clips, folder = planted
+    found = duplicates
+    assert list(found.columns) == ["clip_a", "clip_b", "kind", "similarity", "shared_s"]
+    assert dict(zip(found["clip_a"], found["clip_b"], strict=True)) == originals(clips)
+    exact = found.set_index("clip_a")["kind"] == "exact"
+    assert exact["toy/copy_exact_1"] and not exact["toy/copy_gain_2"] and not exact["toy/copy_ogg_6"]
+    assert found["similarity"].between(0.9, 1).all()
+
+
+def test_candidates_do_not_miss_what_all_pairs_find(planted, duplicates):
+    pd.testing.assert_frame_equal(near_duplicates(*planted, candidates=None), duplicates)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda x, rng: -x,
+        lambda x, rng: x + 0.1 * np.sqrt(np.mean(x**2)) * rng.standard_normal(len(x)),
+        lambda x, rng: np.clip(x, -0.5 * np.abs(x).max(), 0.5 * np.abs(x).max()),
+        lambda x, rng: decoded(x, "WAV", "ULAW"),
+        lambda x, rng: decoded(x, "MP3", "MPEG_LAYER_III"),
+        lambda x, rng: np.pad(soxr.resample(x, 16_000, 8_000), (1_001, 0)),
+        lambda x, rng: x[: int(0.7 * len(x))],
+    ],
+    ids=["polarity", "noise", "clipped", "telephone", "mp3", "8 kHz", "cut"],
+)
+def test_other_disguises_are_seen_through(planted, tmp_path, change):
+    clips, folder = planted
+    pair = clean(clips).iloc[[0, 1]].assign(path=["a.wav", "b.wav"], sha256=None)
+    x, rate = audio.read(folder / clean(clips)["path"].iloc[0])
+    changed = change(x, np.random.default_rng(0))
+    soundfile.write(tmp_path / "a.wav", x, rate)
+    soundfile.write(tmp_path / "b.wav", changed, 8_000 if len(changed) < 0.6 * len(x) else rate)
+    found = near_duplicates(pair, tmp_path)
+    assert found["kind"].tolist() == ["near"]
+
+
+def decoded(x, container, codec):
+    file = io.BytesIO()
+    soundfile.write(file, x, 16_000, format=container, subtype=codec)
+    file.seek(0)
+    return soundfile.read(file, dtype="float32")[0]
+
+
+def test_silent_recordings_are_compared_by_their_samples_only(planted, tmp_path):
+    clips, folder = planted
+    three = clean(clips).iloc[:3].assign(path=["a.wav", "b.wav", "c.wav"], sha256=["0" * 64, "0" * 64, "1" * 64])
+    for name, n in (("a", 8_000), ("b", 8_000), ("c", 9_000)):
+        soundfile.write(tmp_path / f"{name}.wav", np.zeros(n), 16_000)
+    found = near_duplicates(three, tmp_path)
+    assert found[["clip_a", "clip_b", "kind"]].to_numpy().tolist() == [[*three.index[:2], "exact"]]
+
+
+def test_a_missing_recording_is_named(planted, tmp_path):
+    clips, _ = planted
+    with pytest.raises(SerError, match=r"s01_t01_angry_r1.wav.*not there"):
+        near_duplicates(clean(clips), tmp_path)
+
+
+def test_a_clean_corpus_under_a_speaker_protocol_is_silent(planted, levels):
+    clips, folder = planted
+    clips = clean(clips)
+    folds = splits.make(clips, "speaker", n_folds=4)
+    report = audit(clips, folds, levels=levels, duplicates=near_duplicates(clips, folder, candidates=3))
+    assert report.leaks.empty
+    assert checks(report, "confound") == set()
+    assert "leaks: none\n\nconfounds: none" in report.to_text()
+    assert list(report.findings.columns) == COLUMNS
+
+
+@pytest.mark.parametrize("protocol", ["speaker+sentence", "sentence", "session"])
+def test_a_clean_corpus_keeps_what_the_other_protocols_promise(protocol):
+    clips = toy.clips(speakers=9, sentences=6)
+    clips = clips.assign(session="toy/day" + (clips["speaker"].str[-2:].astype(int) % 3).astype("str"))
+    leaks = audit(clips, splits.make(clips, protocol, n_folds=3)).leaks
+    assert set(leaks["check"]) == ({"speaker overlap"} if protocol == "sentence" else set())
+
+
+def test_shared_speakers_are_told_by_fold_and_part():
+    clips = toy.clips()
+    report = audit(clips, splits.make(clips, "clip", n_folds=3))
+    leaks = report.leaks
+    assert leaks["check"].tolist() == ["speaker overlap"] * 3 and leaks["fold"].tolist() == [0, 1, 2]
+    assert leaks["detail"][0].startswith("8 of 8 speakers of test are also in train")
+    assert leaks["value"].tolist() == [1.0] * 3
+    assert "(and in 2 more folds)" in report.to_text()
+    assert "sentence overlap" in checks(report, "note")
+
+
+@pytest.mark.parametrize("column", ["speaker", "sentence", "session"])
+def test_one_misplaced_clip_is_a_leak_where_the_protocol_promises_otherwise(column):
+    clips = toy.clips(speakers=6, sentences=6)
+    clips = clips.assign(session="toy/day" + (clips["speaker"].str[-2:].astype(int) % 3).astype("str"))
+    folds = splits.make(clips, column, n_folds=3)
+    moved = folds.index[(folds["fold"] == 1) & (folds["role"] == "test")][0]
+    faulty = folds.copy()
+    faulty.loc[moved, "role"] = "dev"
+    leaks = audit(clips, faulty).leaks
+    leaks = leaks[leaks["check"] == f"{column} overlap"]
+    hit = leaks[leaks["fold"] == 1].iloc[0]
+    value = clips.loc[folds.loc[moved, "clip"], column]
+    n_test = (faulty["role"][faulty["fold"] == 1] == "test").sum()
+    of_value = (clips.loc[faulty["clip"][(faulty["fold"] == 1) & (faulty["role"] == "test")], column] == value).sum()
+    assert f"1 of 2 {column}s of test are also in dev" in hit["detail"] or column == "session"
+    assert hit["value"] == pytest.approx(of_value / n_test)
+
+
+def test_dev_sharing_speakers_with_train_is_a_leak():
+    clips = toy.clips(speakers=6)
+    folds = splits.make(clips, "speaker", n_folds=3)
+    dev = folds.index[(folds["fold"] == 0) & (folds["role"] == "dev")]
+    folds.loc[dev[::2], "role"] = "train"
+    leaks = audit(clips, folds).leaks
+    assert leaks["detail"].tolist() == ["2 of 2 speakers of dev are also in train"]
+
+
+def test_copies_in_two_parts_are_leaks_and_are_counted_in_the_corpus(planted, duplicates):
+    clips, _ = planted
+    folds = splits.make(clips, "speaker", n_folds=4)
+    report = audit(clips, folds, duplicates=duplicates)
+    role = folds.pivot(index="clip", columns="fold", values="role")
+    apart = sum((role.loc[copy] != role.loc[original]).astype(int) for copy, original in originals(clips).items())
+    leaks = report.leaks.set_index("fold")
+    assert set(leaks["check"]) == {"recording overlap"}
+    assert leaks["value"].to_dict() == apart[apart > 0].to_dict()
+    note = report.findings.set_index("check").loc["duplicate recordings"]
+    assert note["value"] == 6 and "6 of them under two speakers and 0 under two emotions" in note["detail"]
+    # Without the pairs only the copy with the same samples is known.
+    alone = audit(clips, folds).findings.set_index("check")
+    assert alone.loc["duplicate recordings", "value"] == 1
+    assert (alone.loc[["recording overlap"], "value"] == 1).all()
+
+
+def test_emotions_told_by_the_speaker_are_a_confound():
+    clips = toy.clips(confounded=True, repetitions=3)
+    report = audit(clips, splits.make(clips, "clip", n_folds=4))
+    assert {"emotion told by speaker", "shortcut by speaker", "emotion told by gender"} <= checks(report, "confound")
+    assert report.shortcuts.loc["speaker", "uar"] == 1.0
+    assert "few speakers" in checks(report, "note")
+    assert report.confounding.loc["speaker", "bits"] == pytest.approx(2.0)
+
+
+def test_emotions_told_by_the_sentence_are_a_confound():
+    clips = toy.clips(sentences=4)
+    clips = clips[clips["sentence"].str[-1].astype(int) - 1 == clips["emotion"].map(toy.EMOTIONS.index)]
+    report = audit(clips, splits.make(clips, "speaker", n_folds=4))
+    assert {"emotion told by sentence", "shortcut by sentence"} <= checks(report, "confound")
+    assert report.shortcuts.loc["sentence", "uar"] == 1.0 and report.shortcuts.loc["speaker", "uar"] == 0.25
+
+
+@pytest.mark.parametrize("name", ["duration", "loudness", "silence"])
+def test_a_planted_acoustic_shortcut_is_found(name):
+    clips = toy.clips(repetitions=3)
+    rng = np.random.default_rng(0)
+    told = clips["emotion"].map(toy.EMOTIONS.index) + rng.uniform(0, 0.9, len(clips))
+    noise = pd.Series(rng.uniform(0, 4, len(clips)), index=clips.index)
+    clips = clips.assign(duration_s=1 + (told if name == "duration" else noise))
+    levels = pd.DataFrame(
+        {
+            "rms_db": told if name == "loudness" else noise,
+            "leading_silence_s": noise,
+            "trailing_silence_s": told if name == "silence" else noise,
+        }
+    )
+    report = audit(clips, splits.make(clips, "speaker", n_folds=4), levels=levels)
+    assert checks(report, "note") & {f"shortcut by {n}" for n in ("duration", "loudness", "silence")} == {
+        f"shortcut by {name}"
+    }
+    assert report.shortcuts.loc[name, "uar"] > 0.95
+
+
+def test_missing_values_and_classes_are_said():
+    clips = toy.clips(speakers=6)
+    clips = clips[(clips["emotion"] != "sad") | (clips["speaker"] == "toy/s01")]
+    folds = splits.make(clips, "speaker", n_folds=3)
+    assert "class absent from test" in checks(audit(clips, folds), "note")
+    unknown = clips.assign(speaker=clips["speaker"].where(clips["emotion"] != "happy"))
+    note = audit(unknown, folds).findings.set_index("check").loc["speaker unknown"]
+    assert note["detail"].startswith("24 of 76 clips have no speaker")
+    nobody = clips.assign(speaker=None, gender=None, sentence=None)
+    assert audit(nobody, folds).shortcuts.empty
+    with pytest.raises(SerError, match="the folds have 12 clips that the Clips table lacks"):
+        audit(clips[clips["speaker"] != "toy/s02"], folds)
+
+
+def test_information_and_effective_speakers_agree_with_scikit_learn_and_scipy():
+    rng = np.random.default_rng(0)
+    speaker, emotion = rng.integers(12, size=500), rng.integers(4, size=500)
+    emotion = np.where(rng.random(500) < 0.3, speaker % 4, emotion)
+    clips = pd.DataFrame({"speaker": speaker, "emotion": emotion}).astype("str").assign(gender=None, sentence=None)
+    row = confounding(clips.assign(session=None)).loc["speaker"]
+    assert row["bits"] == pytest.approx(mutual_info_score(speaker, emotion) / np.log(2))
+    entropy = stats.entropy(np.bincount(emotion), base=2)
+    assert row["share"] == pytest.approx((row["bits"] - 11 * 3 / (2 * 500 * np.log(2))) / entropy)
+    shuffled = [mutual_info_score(speaker, rng.permutation(emotion)) / np.log(2) for _ in range(300)]
+    assert row["chance_bits"] == pytest.approx(np.mean(shuffled), rel=0.1)
+    counts = np.bincount(speaker[emotion == 2])
+    assert effective_speakers(clips).loc["2", "effective"] == pytest.approx(1 / ((counts / counts.sum()) ** 2).sum())
+
+
+def test_shortcut_scores_are_pooled_over_folds():
+    clips = toy.clips()
+    folds = splits.make(clips, "clip", n_folds=4)
+    guess = baselines.lookup(clips, folds, "sentence")
+    expected = recall_score(guess["truth"], guess["prediction"], average="macro")
+    assert shortcuts(clips, folds).loc["sentence", "uar"] == pytest.approx(expected)
+
+
+def test_urdu_is_told_by_who_speaks():
+    clips = corpora.table("urdu")
+    whole = baselines.resubstitution_lookup(clips, "speaker")
+    assert (whole["truth"] == whole["prediction"]).mean() == pytest.approx(0.96)
+    report = audit(clips, splits.make(clips, "khan2026-urdu-random"))
+    assert report.shortcuts.loc["speaker", "uar"] == pytest.approx(0.975)
+    assert {"emotion told by speaker", "shortcut by speaker"} <= checks(report, "confound")
+    assert report.leaks["detail"].str.contains("13 of 13 speakers of test are also in train").all()
+    assert report.effective_speakers.round(1)["effective"].to_dict() == {
+        "angry": 2.8,
+        "happy": 7.2,
+        "neutral": 1.9,
+        "sad": 3.2,
+    }
+    # The hold-outs are clean in the test part only: their dev part shares its speakers with train.
+    holdout = audit(clips, splits.make(clips, "khan2026-urdu-sm3"))
+    assert holdout.leaks["detail"].tolist() == ["18 of 18 speakers of dev are also in train"]
+    assert "class absent from test" in checks(holdout, "note")
+
+
+@pytest.mark.needs_data
+def test_real_duplicates_are_found_and_second_takes_are_not():
+    clips = corpora.table("ravdess")
+    some = clips[clips["speaker"] == "ravdess/07"]
+    found = near_duplicates(some, store.data_folder("ravdess"))
+    assert found[["clip_a", "clip_b", "kind"]].to_numpy().tolist() == [
+        ["ravdess/03-01-03-01-02-01-07", "ravdess/03-01-03-01-02-02-07", "exact"]
+    ]
+    clips = corpora.table("banglaser")
+    some = clips[clips["speaker"].isin(["banglaser/13", "banglaser/19"])]
+    found = near_duplicates(some, store.data_folder("banglaser"))
+    # The same performance under two speaker ids, through what sounds like two microphones.
+    across = clips["speaker"].loc[found["clip_a"]].to_numpy() != clips["speaker"].loc[found["clip_b"]].to_numpy()
+    assert across.sum() >= 9
