@@ -67,7 +67,7 @@ def _nearest_neighbours(seed: int):
 def _forest(seed: int):
     from sklearn.ensemble import RandomForestClassifier
 
-    return RandomForestClassifier(n_estimators=300, class_weight="balanced", random_state=seed)
+    return RandomForestClassifier(n_estimators=100, class_weight="balanced", random_state=seed)
 
 
 def _boosting(seed: int):
@@ -76,6 +76,7 @@ def _boosting(seed: int):
     return LGBMClassifier(
         n_estimators=100,
         learning_rate=0.1,
+        num_leaves=15,
         colsample_bytree=0.1,
         class_weight="balanced",
         random_state=seed,
@@ -89,7 +90,7 @@ def _boosting(seed: int):
 def _perceptron(seed: int):
     from sklearn.neural_network import MLPClassifier
 
-    return MLPClassifier((256, 128), alpha=1.0, max_iter=100, random_state=seed)
+    return MLPClassifier((100,), alpha=1.0, max_iter=100, random_state=seed)
 
 
 def _naive_bayes(seed: int):
@@ -163,9 +164,9 @@ MODELS: dict[str, Model] = {
     "svm-rbf": Model(_rbf_svm, {"C": (1.0, 10.0, 100.0)}, note="RBF SVM, gamma 1/features, balanced"),
     "logreg": Model(_logistic_regression, {"C": (1e-4, 1e-3, 1e-2, 1e-1)}, note="L2 logistic regression, balanced"),
     "knn": Model(_nearest_neighbours, {"n_neighbors": (31, 15, 5)}, note="k nearest neighbours"),
-    "forest": Model(_forest, {"min_samples_leaf": (5, 1)}, deterministic=False, note="300 trees, balanced"),
-    "boosting": Model(_boosting, {"num_leaves": (7, 31)}, deterministic=False, note="LightGBM, 100 rounds, balanced"),
-    "mlp": Model(_perceptron, {"alpha": (10.0, 1.0, 0.01)}, deterministic=False, note="256-128 perceptron"),
+    "forest": Model(_forest, {"min_samples_leaf": (5, 1)}, deterministic=False, note="100 trees, balanced"),
+    "boosting": Model(_boosting, {"num_leaves": (4, 15)}, deterministic=False, note="LightGBM, 100 rounds, balanced"),
+    "mlp": Model(_perceptron, {"alpha": (10.0, 1.0, 0.01)}, deterministic=False, note="one hidden layer of 100"),
     "bayes": Model(_naive_bayes, {"var_smoothing": (1.0, 1e-2, 1e-9)}, note="Gaussian naive Bayes"),
     "tree": Model(_tree, {"min_samples_leaf": (20, 5, 1)}, deterministic=False, note="decision tree, balanced"),
     "audeering-svm": Model(_audeering, note="SVC(gamma='auto'), as the EmoDB notebook of audEERING has it"),
