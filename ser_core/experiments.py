@@ -127,16 +127,14 @@ def load(path: Path | str) -> Experiment:
         for protocol in spec["protocols"]:
             folds = _n_folds(spec["folds"], corpus, protocol)
             try:
-                made = make_folds(corpus, spec["labels"], protocol, folds, 0, None, spec["tune"])
-                possible.append((protocol, folds, made.loc[made["role"] == "train"].groupby("fold").size().min()))
+                possible.append((protocol, folds, _smallest_train(spec, corpus, protocol, folds)))
             except RefusalError as error:
                 refused.append({"corpus": corpus, "what": protocol, "reason": str(error)})
         reasons = {name: features.refusal(corpus, name) for name in spec["features"]}
         refused += [{"corpus": corpus, "what": name, "reason": reason} for name, reason in reasons.items() if reason]
         size = spec["train_clips"]
         if size == "match" and possible:
-            # Stratified subsampling may need a few clips of slack per class in other seeds' splits.
-            size = int(0.98 * min(smallest for _, _, smallest in possible))
+            size = min(smallest for _, _, smallest in possible)
         for (protocol, folds, _), name, system, how in itertools.product(
             possible, [name for name, reason in reasons.items() if not reason], spec["models"], spec["normalisations"]
         ):
@@ -160,6 +158,13 @@ def load(path: Path | str) -> Experiment:
         tuple(cells),
         pd.DataFrame(refused, columns=["corpus", "what", "reason"]),
     )
+
+
+def _smallest_train(spec: dict, corpus: str, protocol: str, n_folds: int | str) -> int:
+    """Return the clips of the smallest training part in all divisions that the seeds make."""
+    seeds = spec["seeds"] if spec["splits"] == "per-seed" else [0]
+    made = [make_folds(corpus, spec["labels"], protocol, n_folds, seed, None, spec["tune"]) for seed in seeds]
+    return int(min(folds.loc[folds["role"] == "train", "fold"].value_counts().min() for folds in made))
 
 
 def _n_folds(folds: int | str | dict, corpus: str, protocol: str) -> int | str:

@@ -215,3 +215,32 @@ def names(axes: Axes, colours: Mapping[str, str]) -> None:
     row = HPacker(children=words, sep=12, pad=0)
     place = {"bbox_to_anchor": (0, 1.0), "bbox_transform": axes.transAxes, "borderpad": 0.3, "pad": 0}
     axes.add_artist(AnchoredOffsetbox("lower left", child=row, frameon=False, **place))
+
+
+def grid(axes: Axes, scores: np.ndarray, rows: Sequence[str], columns: Sequence[str]) -> None:
+    """Draw a table of scores in percent, the higher the darker; the highest is bold.
+
+    Args:
+        axes: Where to draw.
+        scores: Array of shape (n_rows, n_columns) in [0, 1].
+        rows: Name of each row.
+        columns: Name of each column.
+
+    Raises:
+        ValueError: If the shape of ``scores`` is not that of the names.
+    """
+    scores = np.asarray(scores, dtype=float)
+    if scores.shape != (len(rows), len(columns)):
+        raise ValueError(f"scores has the shape {scores.shape}; expected {(len(rows), len(columns))}")
+    span = (scores.max() - scores.min()) or 1.0
+    for row, column in np.ndindex(scores.shape):
+        score = scores[row, column]
+        alpha = 0.5 * (score - scores.min()) / span
+        axes.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, facecolor=PALETTE[0], alpha=alpha, linewidth=0))
+        weight = "bold" if score == scores.max() else "normal"
+        axes.text(column, row, f"{100 * score:.1f}", ha="center", va="center", fontsize=8, fontweight=weight, color=INK)
+    axes.set(xlim=(-0.5, len(columns) - 0.5), ylim=(len(rows) - 0.5, -0.5))
+    axes.set_xticks(range(len(columns)), columns, rotation=30, ha="right", rotation_mode="anchor")
+    axes.set_yticks(range(len(rows)), rows)
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)

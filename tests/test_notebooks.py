@@ -172,10 +172,10 @@ def build(clone, *options):
     outputs = [clone / f"book/chapters/{name}.ipynb" for name in ("01_a", "02_b")]
     before = [output.stat().st_mtime_ns if output.exists() else 0 for output in outputs]
     line = next(line for line in (ROOT / "Makefile").read_text().splitlines() if "--snakefile" in line)
-    command = line.replace("$(BIN)", str(Path(sys.executable).parent)).split()
+    snakemake, *rest = line.replace("$(BIN)", str(Path(sys.executable).parent)).split()
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     done = subprocess.run(
-        [*command, *options, "book/chapters/status.md"],
+        [snakemake, "book/chapters/status.md", *rest, *options],
         cwd=clone,
         env={**os.environ, "PATH": path, "PYTHONPATH": str(clone)},
         capture_output=True,

@@ -71,10 +71,11 @@ def near_duplicates(
     audible = [i for i, wave in enumerate(waves) if len(wave) >= _SHARED_S * _RATE]
     pairs = _candidates([images[i] for i in audible], candidates)
     pairs = sorted({(audible[i], audible[j]) for i, j in pairs} - set(rows))
-    for i, j in tqdm(pairs, desc="align", unit="pair", disable=not progress):
-        similarity, shared_s = _similarity(waves[i], waves[j])
+    bar = tqdm(pairs, desc="align", unit="pair", disable=not progress)
+    aligned = Parallel(n_jobs=-1, prefer="threads")(delayed(_similarity)(waves[i], waves[j]) for i, j in bar)
+    for pair, (similarity, shared_s) in zip(pairs, aligned, strict=True):
         if similarity >= threshold:
-            rows[i, j] = ("near", similarity, shared_s)
+            rows[pair] = ("near", similarity, shared_s)
     names = sorted((*sorted((clips.index[i], clips.index[j])), *row) for (i, j), row in rows.items())
     table = pd.DataFrame(names, columns=["clip_a", "clip_b", "kind", "similarity", "shared_s"])
     return table.astype({"clip_a": "str", "clip_b": "str", "kind": "str", "similarity": float, "shared_s": float})
