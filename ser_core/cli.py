@@ -68,15 +68,23 @@ def audit(
     protocol: Annotated[str, typer.Option(help="Protocol to make the folds with.")] = "speaker",
     folds: Annotated[Path | None, typer.Option(help="CSV of your own folds: clip, fold, role.")] = None,
     n_folds: Annotated[int, typer.Option(min=2, help="Number of folds.")] = 5,
+    dev: Annotated[bool, typer.Option(help="Make a dev part of each fold, too.")] = True,
     seed: Annotated[int, typer.Option(help="Seed of the folds.")] = 0,
 ) -> None:
     """Report leaks, confounds and shortcuts of a corpus under a split; exit with status 1 if there are leaks."""
     from ser_core import audit as auditing
-    from ser_core import corpora, splits
+    from ser_core import cards, corpora, splits
 
-    table = corpora.local.read(Path(clips)).clips if clips.endswith(".csv") else corpora.table(clips)
-    made = splits.read(folds, table) if folds else splits.make(table, protocol, n_folds=n_folds, seed=seed)
-    report = auditing.audit(table, made)
+    if clips.endswith(".csv"):
+        reading = corpora.local.read(Path(clips), progress=True)
+        for problem in reading.problems.itertuples():
+            print(f"{problem.path}: {problem.problem}: {problem.detail}", file=sys.stderr)
+        table = reading.clips
+        duplicates = auditing.near_duplicates(table, Path(clips).parent, progress=True)
+    else:
+        table, duplicates = corpora.table(clips), cards.duplicates(clips)
+    made = splits.read(folds, table) if folds else splits.make(table, protocol, n_folds=n_folds, seed=seed, dev=dev)
+    report = auditing.audit(table, made, duplicates=duplicates)
     print(report.to_text())
     if len(report.leaks):
         raise typer.Exit(1)

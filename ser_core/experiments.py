@@ -203,7 +203,17 @@ def clips_of(corpus: str, harmonisation: str) -> pd.DataFrame:
 def make_folds(
     corpus: str, harmonisation: str, protocol: str, n_folds: int | str, seed: int, train_clips: int | None, tune: bool
 ) -> pd.DataFrame:
-    """Return checked Folds; an untuned system trains on the dev part too, unless a published split has taken it."""
+    """Return checked Folds; an untuned system trains on the dev part too, unless a published split has taken it.
+
+    Args:
+        corpus: One of `ser_core.corpora.NAMES`.
+        harmonisation: One of `ser_core.labels.HARMONISATIONS`.
+        protocol: One of `ser_core.splits.PROTOCOLS`.
+        n_folds: See `ser_core.splits.make`.
+        seed: Seed of the division.
+        train_clips: See `ser_core.splits.make`.
+        tune: Whether the system chooses hyperparameters on the dev part.
+    """
     clips = clips_of(corpus, harmonisation)
     dev = tune or splits.PROTOCOLS[protocol].published is not None
     folds = splits.make(clips, protocol, n_folds=n_folds, seed=seed, train_clips=train_clips, dev=dev)

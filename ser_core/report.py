@@ -110,11 +110,23 @@ def figure(drawing: Figure, key: str, *, alt: str) -> None:
 
 
 @dataclass(frozen=True)
-class _Table:
-    markdown: str
+class _Markdown:
+    text: str
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
-        return {"text/markdown": self.markdown, "text/plain": self.markdown}
+        return {"text/markdown": self.text, "text/plain": self.text}
+
+
+def passage(text: str, key: str) -> None:
+    """Store a passage of MyST, such as a data card, for ``{glue:md}``.
+
+    Args:
+        text: Blocks of MyST without headings.
+        key: Name of the passage, unique within the chapter.
+    """
+    from myst_nb import glue as myst_glue
+
+    myst_glue(key, _Markdown(text))
 
 
 def table(frame: pd.DataFrame, key: str, *, formats: Mapping[str, str] | None = None) -> None:
@@ -125,9 +137,7 @@ def table(frame: pd.DataFrame, key: str, *, formats: Mapping[str, str] | None = 
         key: Name of the table, unique within the chapter.
         formats: Format specification of a column, as in ``{"UAR": ".3f"}``.
     """
-    from myst_nb import glue as myst_glue
-
-    myst_glue(key, _Table(markdown(frame, formats=formats)))
+    passage(markdown(frame, formats=formats), key)
 
 
 def markdown(frame: pd.DataFrame, *, formats: Mapping[str, str] | None = None) -> str:

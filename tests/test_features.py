@@ -301,7 +301,7 @@ def punjabi(folder, n=4):
     rng = np.random.default_rng(0)
     columns = list(features.get("praat31").columns)
     table = pd.DataFrame(rng.normal(size=(n, len(columns))), columns=columns)
-    paths = [f"Participant {i}\\1. Neutral\\{i}.1.mp3" for i in range(n)]
+    paths = [f"Participant {i}\\1. Neutral\\{i}.1.{'mp3' if i % 2 else 'm4a'}" for i in range(n)]
     folder.mkdir()
     table.assign(relative_path=paths).to_csv(folder / "feature_ext_output_cleaned.csv", index=False)
     ids = [f"punjabi_elc/Participant {i}/1. Neutral/{i}.1" for i in range(n)]

@@ -93,20 +93,3 @@ def test_wrong_arguments_are_named(tmp_path):
         toy.clips(emotions=("sad", "sad"))
     with pytest.raises(SerError, match=r"no kind of copy \['mp3'\]; there are"):
         toy.corpus(tmp_path, copies=["mp3"])
-    with pytest.raises(SerError, match="cannot be shared out evenly"):
-        toy.predictions(3, clips_per_speaker=10, n_classes=4, uar=0.5, speaker_sd=0)
-    with pytest.raises(SerError, match="no distribution on"):
-        toy.predictions(3, clips_per_speaker=8, n_classes=4, uar=0.5, speaker_sd=0.5)
-
-
-@pytest.mark.parametrize("speaker_sd", [0.0, 0.15])
-def test_predictions_have_the_recall_and_spread_asked_for(speaker_sd):
-    table = toy.predictions(2_000, clips_per_speaker=200, n_classes=4, uar=0.6, speaker_sd=speaker_sd, seed=1)
-    right = table["truth"] == table["prediction"]
-    by_class = right.groupby(table["truth"]).mean()
-    assert len(by_class) == 4 and (by_class - 0.6).abs().max() < 0.015
-    within = 0.6 * 0.4 / 200  # binomial variance of a speaker's share; the spread adds its own
-    expected = speaker_sd**2 + within * (1 - speaker_sd**2 / 0.24)
-    assert right.groupby(table["speaker"]).mean().var() == pytest.approx(expected, rel=0.1)
-    wrong = table.loc[~right].groupby(["truth", "prediction"]).size()
-    assert len(wrong) == 12 and wrong.max() < 1.1 * wrong.min()

@@ -6,7 +6,7 @@ from pathlib import Path
 import yaml
 
 from ser_core import corpora, store
-from ser_core.cards.files import Card, load, path
+from ser_core.cards.files import Card, duplicates, load, path
 from ser_core.cards.measuring import measure
 from ser_core.cards.rendering import declared_versus_measured, render
 from ser_core.corpora import Corpus, Reading
@@ -17,6 +17,7 @@ __all__ = [
     "check",
     "declared_versus_measured",
     "differences",
+    "duplicates",
     "load",
     "measure",
     "path",
@@ -72,6 +73,15 @@ def check(name: str, folder: Path | None = None, *, progress: bool = False) -> N
 
 def differences(a: object, b: object, where: str, sides: tuple[str, str] = ("card", "files")) -> Iterable[str]:
     """Give every place in which two nested values differ, as 'measured.clips: card 3, files 2'.
+
+    Args:
+        a: One value.
+        b: The other.
+        where: Name of the place of both, the first part of each difference.
+        sides: What to call the two.
+
+    Returns:
+        One text a difference.
 
     Examples:
         >>> list(differences({"clips": 3, "emotions": {"sad": 1}}, {"clips": 2, "emotions": {"sad": 1}}, "measured"))

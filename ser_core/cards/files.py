@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
 import yaml
 
 from ser_core import corpora, store
@@ -54,3 +55,21 @@ def load(name: str) -> Card:
     if start or not isinstance(header, dict) or not {"declared", "measured"} <= header.keys():
         raise SerError(f"{file}: its header lacks 'declared' or 'measured'; run `ser card {name} --write`")
     return Card(header, prose.strip() + "\n")
+
+
+def duplicates(name: str) -> pd.DataFrame:
+    """Return the pairs of recordings that hold the same sound, as measured in a card.
+
+    Returns:
+        Columns clip_a, clip_b, kind (``exact`` or ``near``) and similarity, as `ser_core.audit.near_duplicates`.
+
+    Raises:
+        SerError: As `load`.
+
+    Examples:
+        >>> len(duplicates("tess"))
+        0
+    """
+    rows = load(name).header["measured"].get("duplicates", [])
+    pairs = [(*row["clips"], row["kind"], row["similarity"]) for row in rows]
+    return pd.DataFrame(pairs, columns=["clip_a", "clip_b", "kind", "similarity"])

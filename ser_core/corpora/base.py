@@ -92,7 +92,16 @@ def problems_table(rows: list[tuple[str, str, str]]) -> pd.DataFrame:
 
 
 def code(table: dict[str, str], key: str, what: str) -> str:
-    """Return ``table[key]`` or say which field of a name has a code the corpus does not define."""
+    """Return what a code in a file's name stands for.
+
+    Args:
+        table: Code -> meaning.
+        key: The code.
+        what: Name of the field, for the message.
+
+    Raises:
+        BadNameError: If the corpus does not define the code.
+    """
     if key not in table:
         raise BadNameError(f"{what} code '{key}' is none of {', '.join(sorted(table))}")
     return table[key]

@@ -147,6 +147,8 @@ def unpack(archive: Path, folder: Path, *, strip: int = 0) -> list[Path]:
     try:
         with zipfile.ZipFile(archive) as zipped:
             members = list(_members(zipped, archive, strip))
+            if damaged := zipped.testzip():
+                raise zipfile.BadZipFile(f"its member '{damaged}' is damaged")
             for member, relative in members:
                 target = folder / relative
                 target.parent.mkdir(parents=True, exist_ok=True)

@@ -47,7 +47,7 @@ def import_punjabi(*, folder: Path | None = None, clips: pd.DataFrame | None = N
     table = pd.read_csv(source)
     if missing := [name for name in ("relative_path", *spec.columns) if name not in table]:
         raise SerError(f"{source}: no columns {missing}; it has {list(table.columns)}")
-    paths = table["relative_path"].str.replace("\\", "/", regex=False).str.replace(r"\.mp3$", "", regex=True)
+    paths = table["relative_path"].str.replace("\\", "/", regex=False).str.replace(r"\.\w+$", "", regex=True)
     table.index = f"{CORPUS}/" + paths
     twice = table.index[table.index.duplicated()]
     if len(twice):

@@ -36,28 +36,33 @@ def official(clips: pd.DataFrame) -> Parts:
 
 
 def khan2026_si(clips: pd.DataFrame) -> Parts:
-    """RAVDESS: test actors 21-24 (240 clips), dev 19-20 (120), train 1-18 (1,080)."""
+    """Return RAVDESS with test actors 21-24 (240 clips), dev 19-20 (120), train 1-18 (1,080)."""
     _expect(clips, "ravdess", _N_RAVDESS)
     actor = clips["speaker"].map(_actor)
     return clips.index[actor <= 18], clips.index[actor.isin([19, 20])], clips.index[actor >= 21]
 
 
 def khan2026_random(clips: pd.DataFrame) -> Parts:
-    """RAVDESS: unstratified random 70/10/20 (1,008, 144 and 288 clips), seed 42; actors and sentences shared."""
+    """Return RAVDESS at random, unstratified 70/10/20 (1,008, 144, 288 clips), seed 42; actors and sentences shared."""
     _expect(clips, "ravdess", _N_RAVDESS)
     return _train_test_split(_by_path(clips), test=288, dev=144, stratified=False, seed=42)
 
 
 def khan2026_urdu_random(clips: pd.DataFrame) -> Parts:
-    """URDU: stratified random 320/40/40, seed 42; speakers shared."""
+    """Return URDU at random, stratified 320/40/40, seed 42; speakers shared."""
     _expect(clips, "urdu", _N_URDU)
     return _train_test_split(_by_path(clips), test=40, dev=40, stratified=True, seed=42)
 
 
 def khan2026_urdu_holdout(clips: pd.DataFrame, speaker: str, seed: int) -> Parts:
-    """URDU: one man held out as "a TV show"; dev is a stratified random tenth of the rest, speakers shared.
+    """Return URDU with one man held out as "a TV show"; dev is a stratified random tenth of the rest, speakers shared.
 
     The original uses the same seed for the dev part and for training, another one for each speaker.
+
+    Args:
+        clips: The corpus.
+        speaker: ``SM2``, ``SM3`` or ``SM4``.
+        seed: Seed of the dev part.
     """
     from sklearn.model_selection import train_test_split
 

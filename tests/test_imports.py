@@ -1,0 +1,49 @@
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import ser_core
+
+PACKAGE = Path(ser_core.__file__).parent
+ORDER = re.findall(r"\w+", ser_core.__doc__.split("its left:")[1])
+FILES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
+
+
+def module(path):
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported(path):
+    """Modules of the package that a file imports, at its top or inside a function."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        yield from (name.split(".")[1] for name in names if name.startswith("ser_core."))
+
+
+def test_order_lists_every_module_once():
+    assert sorted(ORDER) == sorted({module(path) for path in FILES})
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_modules_import_only_from_their_left(path):
+    left = ORDER[: ORDER.index(module(path)) + 1]
+    names = {name for name in imported(path) if not name.startswith("__")}
+    assert names <= set(left), f"{module(path)} imports {sorted(names - set(left))} from its right"
+
+
+def test_the_package_imports_without_what_the_book_does_not_install():
+    modules = [".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts) for path in FILES]
+    code = "import importlib, sys\n" + "\n".join(f"importlib.import_module({name!r})" for name in modules)
+    code += "\nprint(*sorted({'torch', 'transformers', 'gradio', 'lightgbm', 'xgboost'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
