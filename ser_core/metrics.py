@@ -1,4 +1,4 @@
-"""The metrics of a set of predictions: what UAR, WA, the F1 scores and the calibration measures are, exactly.
+"""The metrics of a set of predictions: what UAR, WA and the F1 scores are, exactly.
 
 All are functions of confusion counts of shape (..., K, K), truth in rows and prediction in columns, and are
 vectorised over the leading axes, so that the same code scores one system and ten thousand resamples of it.
@@ -12,15 +12,16 @@ import pandas as pd
 from ser_core.errors import SerError
 
 _REQUIRED = ("clip", "truth", "prediction")
-_PROBABILITY = "p_"
+PROBABILITY = "p_"  # before the class, in the names of probability columns
+Metric = Callable[[np.ndarray], np.ndarray]  # from (..., K, K) to (...)
 
 
 def validate(predictions: pd.DataFrame) -> pd.DataFrame:
     """Return predictions with the columns every score needs, or say what is wrong with them.
 
     Args:
-        predictions: One row per (seed, clip): ``clip``, ``truth``, ``prediction``, and if there are any
-            ``speaker``, ``fold``, ``seed`` and one probability ``p_<class>`` a class. Any source will do.
+        predictions: One row per (seed, clip): ``clip``, ``truth``, ``prediction``; if there are any, ``speaker``,
+            ``fold``, ``seed`` and one probability ``p_<class>`` a class. Any source will do.
 
     Returns:
         The same rows; ``seed`` is 0 where it was absent.
@@ -51,7 +52,7 @@ def validate(predictions: pd.DataFrame) -> pd.DataFrame:
             f"clip '{row['clip']}' is predicted more than once for seed {row['seed']}; expected one row per seed "
             f"and clip (give repeated runs different seeds)"
         )
-    names = [name for name in predictions if str(name).startswith(_PROBABILITY)]
+    names = [name for name in predictions if str(name).startswith(PROBABILITY)]
     if names:
         values = predictions[names].to_numpy(dtype=float)
         bad = ~((values >= 0) & (values <= 1)).all(axis=1) | ~(np.abs(values.sum(axis=1) - 1) <= 1e-3)
@@ -75,7 +76,7 @@ def class_names(predictions: pd.DataFrame) -> tuple[str, ...]:
         ('angry', 'sad')
     """
     used = set(predictions["truth"]) | set(predictions["prediction"])
-    named = {str(name).removeprefix(_PROBABILITY) for name in predictions if str(name).startswith(_PROBABILITY)}
+    named = {str(name).removeprefix(PROBABILITY) for name in predictions if str(name).startswith(PROBABILITY)}
     if named and used - named:
         raise SerError(
             f"the classes {sorted(used - named)} have no probability column; there are p_ columns of {sorted(named)}"
@@ -173,7 +174,7 @@ def uar(confusion: np.ndarray) -> np.ndarray:
     A class of the task without a clip has no recall, neither 0 nor 1; it is left out, and `absent` names it.
 
     Source:
-        B. Schuller, S. Steidl and A. Batliner, "The INTERSPEECH 2009 Emotion Challenge", Interspeech 2009.
+        Schuller, Steidl and Batliner, "The INTERSPEECH 2009 Emotion Challenge", Interspeech 2009.
 
     Args:
         confusion: Counts of shape (..., K, K), truth in rows.
@@ -218,15 +219,10 @@ def weighted_f1(confusion: np.ndarray) -> np.ndarray:
     return _mean(f1s(confusion), support(confusion))
 
 
-METRICS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "uar": uar,
-    "wa": wa,
-    "macro_f1": macro_f1,
-    "weighted_f1": weighted_f1,
-}
+METRICS: dict[str, Metric] = {"uar": uar, "wa": wa, "macro_f1": macro_f1, "weighted_f1": weighted_f1}
 
 
-def metric(name: str, classes: Sequence[str]) -> Callable[[np.ndarray], np.ndarray]:
+def metric(name: str, classes: Sequence[str]) -> Metric:
     """Return the metric of a name: one of `METRICS`, or ``recall:<class>`` for the recall of one class.
 
     Raises:
@@ -316,98 +312,3 @@ def per_class(predictions: pd.DataFrame, classes: Sequence[str] | None = None) -
     columns = {"recall": recalls, "precision": precisions, "f1": f1s, "support": support}
     table = {column: function(matrices).mean(axis=0) for column, function in columns.items()}
     return pd.DataFrame(table, index=pd.Index(names, name="class"))
-
-
-def probabilities(predictions: pd.DataFrame) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Return the class probabilities, shape (n_rows, K), columns in the order of `class_names`, and that order.
-
-    Raises:
-        SerError: If there are no ``p_<class>`` columns.
-    """
-    names = class_names(validate(predictions))
-    columns = [_PROBABILITY + name for name in names]
-    if missing := [name for name in columns if name not in predictions]:
-        raise SerError(f"calibration needs a probability for each class; the predictions lack {missing}")
-    return predictions[columns].to_numpy(dtype=float), names
-
-
-def brier(predictions: pd.DataFrame) -> float:
-    """Return the Brier score in [0, 2]: squared distance of the probabilities from the truth, summed over classes.
-
-    0 is perfect; with K classes, always saying 1 / K scores 1 - 1 / K. Every seed counts alike if all have
-    predicted the same clips.
-
-    Source:
-        G. W. Brier, "Verification of forecasts expressed in terms of probability", Monthly Weather Review 78, 1950.
-
-    Raises:
-        SerError: If there are no ``p_<class>`` columns.
-
-    Examples:
-        >>> row = {"clip": ["a"], "truth": ["sad"], "prediction": ["sad"], "p_happy": [0.5], "p_sad": [0.5]}
-        >>> brier(pd.DataFrame(row))
-        0.5
-    """
-    values, names = probabilities(predictions)
-    truth = predictions["truth"].to_numpy(dtype=object)[:, None] == np.array(names, dtype=object)
-    return float(((values - truth) ** 2).sum(axis=1).mean())
-
-
-def calibration(predictions: pd.DataFrame, *, n_bins: int = 10) -> pd.DataFrame:
-    """Return the reliability table: within each bin of confidence, how often the prediction is right.
-
-    The confidence of a clip is the probability its system gave to the class it predicted. Rows of all seeds are
-    averaged; ``n`` is a count of rows, so take no interval from it.
-
-    Args:
-        predictions: See `validate`; with ``p_<class>`` columns.
-        n_bins: Number of bins of equal width over [0, 1]; a confidence on an edge is in the lower bin.
-
-    Returns:
-        One row a bin: ``low``, ``high``, ``n``, ``confidence`` and ``accuracy`` in [0, 1], missing in empty bins.
-
-    Raises:
-        SerError: If there are no ``p_<class>`` columns.
-
-    Examples:
-        >>> row = {"clip": ["a"], "truth": ["sad"], "prediction": ["sad"], "p_happy": [0.3], "p_sad": [0.7]}
-        >>> calibration(pd.DataFrame(row), n_bins=2)
-           low  high  n  confidence  accuracy
-        0  0.0   0.5  0         NaN       NaN
-        1  0.5   1.0  1         0.7       1.0
-    """
-    values, names = probabilities(predictions)
-    column = pd.Index(names, dtype="object").get_indexer(pd.Index(predictions["prediction"], dtype="object"))
-    confidence = values[np.arange(len(values)), column]
-    right = (predictions["prediction"].to_numpy(dtype=object) == predictions["truth"].to_numpy(dtype=object)).astype(
-        float
-    )
-    edges = np.linspace(0, 1, n_bins + 1)
-    bins = np.searchsorted(edges[1:-1], confidence, side="left")
-    n = np.bincount(bins, minlength=n_bins)
-    means = {
-        name: _ratio(np.bincount(bins, weights=of, minlength=n_bins), n)
-        for name, of in (("confidence", confidence), ("accuracy", right))
-    }
-    return pd.DataFrame({"low": edges[:-1], "high": edges[1:], "n": n, **means})
-
-
-def ece(predictions: pd.DataFrame, *, n_bins: int = 10) -> float:
-    """Return the expected calibration error in [0, 1]: |confidence - accuracy|, averaged over clips, then seeds.
-
-    Source:
-        C. Guo et al., "On calibration of modern neural networks", ICML 2017.
-
-    Raises:
-        SerError: If there are no ``p_<class>`` columns.
-
-    Examples:
-        >>> row = {"clip": ["a"], "truth": ["sad"], "prediction": ["sad"], "p_happy": [0.25], "p_sad": [0.75]}
-        >>> ece(pd.DataFrame(row))
-        0.25
-    """
-    errors = []
-    for _, rows in validate(predictions).groupby("seed"):
-        bins = calibration(rows, n_bins=n_bins)
-        errors.append(((bins["confidence"] - bins["accuracy"]).abs() * bins["n"]).sum() / len(rows))
-    return float(np.mean(errors))

@@ -3,17 +3,19 @@
 Everything works on tables of confusion counts of shape (S, G, K, K): seeds, clusters, truth, prediction.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from scipy import stats
 
 from ser_core.errors import SerError
+from ser_core.metrics import Metric
 
 METHODS = ("percentile", "expanded")
-METHOD = "expanded"  # the one meant where none is named: see the coverage that `simulation` finds
+# Where none is named. For 5 to 10 speakers `ser_core.simulation` finds that 95 % intervals hold the truth 84 to 91 %
+# of the time as plain percentiles, and 92 to 95 % expanded.
+METHOD = "expanded"
 _CHUNK = 4_000_000  # numbers in each of the few arrays held at once: 32 MB
-Metric = Callable[[np.ndarray], np.ndarray]
 
 
 def check(method: str) -> None:

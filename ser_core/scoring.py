@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from ser_core import baselines, intervals, metrics, resampling, runs
+from ser_core import baselines, calibration, comparisons, intervals, metrics, resampling, runs
 
 NAMES = {"uar": "UAR", "wa": "WA (accuracy)", "macro_f1": "macro F1", "weighted_f1": "weighted F1"}
 
@@ -39,7 +39,7 @@ def differences(pairs: pd.DataFrame, metric: str = "uar", **options) -> pd.DataF
         pairs: One row a comparison, with the columns ``first`` and ``second``: names of Runs,
             ``<experiment>/<system>``. Other columns are kept.
         metric: One of `ser_core.metrics.METRICS`.
-        **options: See `ser_core.intervals.difference`.
+        **options: See `ser_core.comparisons.difference`.
 
     Returns:
         The table with the columns ``difference`` (first minus second), ``value``, ``p`` and ``p_holm``; all rows
@@ -50,12 +50,12 @@ def differences(pairs: pd.DataFrame, metric: str = "uar", **options) -> pd.DataF
     """
     found = {name: runs.read(*name.split("/")).predictions for name in {*pairs["first"], *pairs["second"]}}
     compared = [
-        intervals.difference(found[first], found[second], metric, **options)
+        comparisons.difference(found[first], found[second], metric, **options)
         for first, second in zip(pairs["first"], pairs["second"], strict=True)
     ]
     p = [result.p_value for result in compared]
     return pairs.assign(
-        difference=compared, value=[result.interval.value for result in compared], p=p, p_holm=intervals.holm(p)
+        difference=compared, value=[result.interval.value for result in compared], p=p, p_holm=comparisons.holm(p)
     )
 
 
@@ -150,6 +150,6 @@ def sheet(predictions: pd.DataFrame, **options) -> str:
         lines[-1] += f"highest {right.max():.3f} ({right.idxmax()})"
     if any(column.startswith("p_") for column in predictions):
         lines += ["", "Calibration"]
-        lines.append(f"  expected calibration error {metrics.ece(predictions):.3f}, ")
-        lines[-1] += f"Brier score {metrics.brier(predictions):.3f} of 2"
+        lines.append(f"  expected calibration error {calibration.ece(predictions):.3f}, ")
+        lines[-1] += f"Brier score {calibration.brier(predictions):.3f} of 2"
     return "\n".join(lines)

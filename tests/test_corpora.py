@@ -286,8 +286,8 @@ def meld_folder(folder, **changed):
 
 def test_meld(tmp_path, monkeypatch):
     extra = [
-        {"Utterance_ID": 1, "Emotion": "bored"},
-        {"Utterance_ID": 2, "Speaker": " "},
+        {"Utterance_ID": 1, "Utterance": "odd", "Emotion": "bored"},
+        {"Utterance_ID": 2, "Utterance": "who", "Speaker": " "},
         {"Utterance_ID": 0, "Utterance": "again"},
         {"Utterance_ID": 3, "Utterance": "late", "EndTime": "00:00:01,500"},
         {"Utterance_ID": 4, "Utterance": "long", "EndTime": "00:01:01,500"},
@@ -357,8 +357,9 @@ def test_punjabi(tmp_path):
         "unknown emotion",
         "unparsable name",
     ]
+    (tmp_path / "feature_ext_output_cleaned.csv").unlink()
     with pytest.raises(SerError, match="no feature_ext_output_cleaned.csv"):
-        corpora.read("punjabi_elc", tmp_path / "nowhere" if (tmp_path / "nowhere").mkdir() else tmp_path / "nowhere")
+        corpora.read("punjabi_elc", tmp_path)
 
 
 # Anybody's corpus

@@ -286,11 +286,11 @@ def test_nan_truncation_and_absence_are_errors_that_say_where(toy):
 def test_unknown_names_and_absent_folders_are_errors(toy, tmp_path):
     with pytest.raises(SerError, match="no feature set 'egemap'; expected one of"):
         features.load("toy", "egemap", toy[1])
-    with pytest.raises(SerError, match="nowhere: no such folder of toy"):
+    with pytest.raises(SerError, match="nowhere: no such folder.*toy"):
         extract((tmp_path / "nowhere", toy[1]), "levels")
     (toy[0] / "c2.wav").unlink()
     (toy[0] / "c4.wav").unlink()
-    with pytest.raises(SerError, match=r"c2.wav: the recording of toy/c2 is not there.*c4.wav"):
+    with pytest.raises(SerError, match=r"c2.wav: the recording of toy/c2 is not there.*toy/c4"):
         extract(toy, "levels")
     with pytest.raises(SerError, match="meld has no recordings to compute 'egemaps' from"):
         features.extract("meld", "egemaps", clips=toy[1])

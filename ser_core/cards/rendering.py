@@ -39,8 +39,8 @@ def declared_versus_measured(names: Iterable[str] = corpora.NAMES) -> pd.DataFra
 
     Examples:
         >>> table = declared_versus_measured(["urdu"]).set_index("fact")
-        >>> table.loc["speakers", ["declared", "measured", "agrees"]].to_list()
-        ['38', '29', False]
+        >>> table.loc["speakers", ["declared", "measured"]].to_list()
+        ['38', '29']
     """
     rows = []
     for name in names:

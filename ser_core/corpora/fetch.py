@@ -11,7 +11,7 @@ from ser_core import corpora
 from ser_core.corpora.base import Download
 from ser_core.errors import SerError
 
-_BLOCK = 1 << 20
+_BLOCK = 1 << 16  # what is lost of a download that breaks off
 _TIMEOUT_S = 60
 
 

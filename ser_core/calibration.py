@@ -1,0 +1,115 @@
+"""What the probabilities of a system are worth: Brier score, reliability table and expected calibration error."""
+
+import numpy as np
+import pandas as pd
+
+from ser_core import metrics
+from ser_core.errors import SerError
+
+
+def probabilities(predictions: pd.DataFrame) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Return the class probabilities and the order of their columns.
+
+    Args:
+        predictions: See `ser_core.metrics.validate`; with ``p_<class>`` columns.
+
+    Returns:
+        Probabilities of shape (n_rows, K), and the K classes in the order of `ser_core.metrics.class_names`.
+
+    Raises:
+        SerError: If there are no ``p_<class>`` columns.
+
+    Examples:
+        >>> row = {"clip": ["a"], "truth": ["sad"], "prediction": ["sad"], "p_sad": [0.75], "p_happy": [0.25]}
+        >>> probabilities(pd.DataFrame(row))
+        (array([[0.25, 0.75]]), ('happy', 'sad'))
+    """
+    names = metrics.class_names(metrics.validate(predictions))
+    columns = [metrics.PROBABILITY + name for name in names]
+    if missing := [name for name in columns if name not in predictions]:
+        raise SerError(f"calibration needs a probability for each class; the predictions lack {missing}")
+    return predictions[columns].to_numpy(dtype=float), names
+
+
+def brier(predictions: pd.DataFrame) -> float:
+    """Return the Brier score in [0, 2]: squared distance of the probabilities from the truth, summed over classes.
+
+    0 is perfect; with K classes, always saying 1 / K scores 1 - 1 / K. Every seed counts alike if all have
+    predicted the same clips.
+
+    Source:
+        Brier, "Verification of forecasts expressed in terms of probability", Monthly Weather Review 78, 1950.
+
+    Raises:
+        SerError: If there are no ``p_<class>`` columns.
+
+    Examples:
+        >>> row = {"clip": ["a"], "truth": ["sad"], "prediction": ["sad"], "p_happy": [0.5], "p_sad": [0.5]}
+        >>> brier(pd.DataFrame(row))
+        0.5
+    """
+    values, names = probabilities(predictions)
+    truth = predictions["truth"].to_numpy(dtype=object)[:, None] == np.array(names, dtype=object)
+    return float(((values - truth) ** 2).sum(axis=1).mean())
+
+
+def reliability(predictions: pd.DataFrame, *, n_bins: int = 10) -> pd.DataFrame:
+    """Return the reliability table: within each bin of confidence, how often the prediction is right.
+
+    The confidence of a clip is the probability its system gave to the class it predicted. Rows of all seeds are
+    averaged; ``n`` is a count of rows, so take no interval from it.
+
+    Args:
+        predictions: See `ser_core.metrics.validate`; with ``p_<class>`` columns.
+        n_bins: Number of bins of equal width over [0, 1]; a confidence on an edge is in the lower bin.
+
+    Returns:
+        One row a bin: ``low``, ``high``, ``n``, ``confidence`` and ``accuracy`` in [0, 1], missing in empty bins.
+
+    Raises:
+        SerError: If there are no ``p_<class>`` columns.
+
+    Examples:
+        >>> row = {"clip": ["a"], "truth": ["sad"], "prediction": ["sad"], "p_happy": [0.3], "p_sad": [0.7]}
+        >>> reliability(pd.DataFrame(row), n_bins=2)
+           low  high  n  confidence  accuracy
+        0  0.0   0.5  0         NaN       NaN
+        1  0.5   1.0  1         0.7       1.0
+    """
+    values, names = probabilities(predictions)
+    column = pd.Index(names, dtype="object").get_indexer(pd.Index(predictions["prediction"], dtype="object"))
+    confidence = values[np.arange(len(values)), column]
+    right = (predictions["prediction"] == predictions["truth"]).to_numpy(dtype=float)
+    edges = np.linspace(0, 1, n_bins + 1)
+    bins = pd.DataFrame({"confidence": confidence, "accuracy": right}).groupby(np.searchsorted(edges[1:-1], confidence))
+    every = range(n_bins)
+    table = pd.DataFrame({"low": edges[:-1], "high": edges[1:], "n": bins.size().reindex(every, fill_value=0)})
+    return table.join(bins.mean().reindex(every))
+
+
+def ece(predictions: pd.DataFrame, *, n_bins: int = 10) -> float:
+    """Return the expected calibration error in [0, 1]: ``|confidence - accuracy|`` over clips, then seeds.
+
+    Source:
+        Guo, Pleiss, Sun and Weinberger, "On calibration of modern neural networks", ICML 2017.
+
+    Args:
+        predictions: See `ser_core.metrics.validate`; with ``p_<class>`` columns.
+        n_bins: See `reliability`.
+
+    Returns:
+        The difference of confidence and accuracy, averaged over bins by their clips, then over seeds.
+
+    Raises:
+        SerError: If there are no ``p_<class>`` columns.
+
+    Examples:
+        >>> row = {"clip": ["a"], "truth": ["sad"], "prediction": ["sad"], "p_happy": [0.25], "p_sad": [0.75]}
+        >>> ece(pd.DataFrame(row))
+        0.25
+    """
+    errors = []
+    for _, rows in metrics.validate(predictions).groupby("seed"):
+        bins = reliability(rows, n_bins=n_bins)
+        errors.append(((bins["confidence"] - bins["accuracy"]).abs() * bins["n"]).sum() / len(rows))
+    return float(np.mean(errors))

@@ -1,0 +1,176 @@
+"""Whether one system is better than another: paired differences, permutation tests, and many of them at once."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from ser_core import intervals, metrics, resampling
+from ser_core.errors import SerError
+from ser_core.intervals import Interval
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The difference of two systems on the same clips.
+
+    Attributes:
+        interval: Of first minus second; its unit, clusters and refusal are as for one score.
+        p_value: Two-sided; valid for any number of clusters, also when the interval is refused.
+        method: ``exact permutation`` or ``random permutation``.
+    """
+
+    interval: Interval
+    p_value: float
+    method: str
+
+    def text(self, percent: bool = False, digits: int | None = None) -> str:
+        """Return the difference for prose and tables.
+
+        Examples:
+            >>> Difference(Interval(0.031, 0.01, 0.052, 0.95, "expanded", "speaker", 24), 0.004, "exact").text()
+            '+0.031 [+0.010, +0.052], p = 0.004'
+        """
+        p = "p < 0.001" if self.p_value < 0.001 else f"p = {self.p_value:.3f}"
+        return f"{self.interval.text(percent, digits, signed=True)}, {p}"
+
+    def __str__(self) -> str:
+        """Return `text`, with the note if there is one."""
+        return self.text() + (f" ({self.interval.note})" if self.interval.note else "")
+
+
+def difference(
+    a: pd.DataFrame,
+    b: pd.DataFrame,
+    metric: str = "uar",
+    *,
+    unit: str = "speaker",
+    classes: Sequence[str] | None = None,
+    method: str = resampling.METHOD,
+    n_resamples: int = 10_000,
+    level: float = 0.95,
+    seed: int = 0,
+    min_effective: float = 3.0,
+    min_clusters: int = intervals.MIN_CLUSTERS,
+) -> Difference:
+    """Return a's metric minus b's, with a paired interval and a permutation test.
+
+    Both systems are scored on the same resamples of the same clusters, and of the same seeds where they have the
+    same ones. The p-value asks how often swapping the two systems' answers, for each cluster by the flip of a
+    coin, gives a difference at least as large: all 2^G swaps if there are at most ``n_resamples``, else that many
+    random ones, the observed one counted among them. For the test, counts are first averaged over seeds.
+
+    Source:
+        Good, "Permutation, Parametric and Bootstrap Tests of Hypotheses", 2005;
+        Yeh, "More accurate tests for the statistical significance of result differences", COLING 2000;
+        Phipson and Smyth, "Permutation p-values should never be zero", Stat. Appl. Genet. Mol. Biol. 9, 2010.
+
+    Args:
+        a: Predictions of the first system.
+        b: Predictions of the second system, for the same clips with the same truth and clusters. If both have the
+            same seeds, then for the same (seed, clip) pairs; else each seed of each must cover the same clips.
+        metric: One of `ser_core.metrics.METRICS`, or ``recall:<class>``.
+        unit: The column to resample and to swap by.
+        classes: The classes of the task; by default `ser_core.metrics.class_names` of both.
+        method: ``expanded`` or ``percentile``, see `ser_core.intervals.from_counts`.
+        n_resamples: Number of resamples, and of random swaps.
+        level: Nominal coverage.
+        seed: Of the random numbers.
+        min_effective: The fewest effective clusters a class may have.
+        min_clusters: The fewest clusters for an interval; the p-value is exact with any number.
+
+    Returns:
+        The difference; its interval is refused where either score's would be.
+
+    Raises:
+        SerError: If clips, truth or clusters of the two differ; the message states both sides.
+
+    Examples:
+        >>> a = pd.DataFrame({"clip": list("abcdef"), "speaker": list("uvwxyz"), "truth": "sad", "prediction": "sad"})
+        >>> result = difference(a, a.assign(prediction=["sad", "sad", "happy", "sad", "sad", "sad"]))
+        >>> round(result.interval.value, 3), result.p_value, result.method
+        (0.167, 1.0, 'exact permutation')
+    """
+    resampling.check(method)
+    same_seeds = _check_paired(a, b, unit)
+    names = classes or sorted({*metrics.class_names(a), *metrics.class_names(b)})
+    tables = [intervals.counts(a, unit, names), intervals.counts(b, unit, names)]
+    function = metrics.metric(metric, names)
+    rng = np.random.default_rng(seed)
+    value = float(function(tables[0].sum(axis=1)).mean() - function(tables[1].sum(axis=1)).mean())
+    refusal = intervals.why_refused(tables, metric, names, unit, min_effective, min_clusters)
+    low = high = np.nan
+    g = tables[0].shape[1]
+    if refusal is None:
+        first, second = resampling.resampled(tables, function, n_resamples, rng, same_seeds=same_seeds)
+        low, high = resampling.ends(first - second, level, method, g)
+    p_value, exact = resampling.swap_test(*(table.mean(axis=0) for table in tables), function, n_resamples, rng)
+    note = intervals.absences(tables[0], names)
+    result = Interval(value, low, high, level, method, unit, g, refusal, note)
+    return Difference(result, p_value, f"{'exact' if exact else 'random'} permutation")
+
+
+def _check_paired(a: pd.DataFrame, b: pd.DataFrame, unit: str) -> bool:
+    """Raise unless a and b pair clip by clip; return whether they have the same seeds."""
+    a, b = metrics.validate(a), metrics.validate(b)
+    same_seeds = set(a["seed"]) == set(b["seed"])
+    facts = []
+    for table in (a, b):
+        if unit not in table:
+            raise SerError(f"the predictions have no column '{unit}'; they have {list(table.columns)}")
+        seeds, clips = table["seed"].nunique(), table["clip"].nunique()
+        if not same_seeds and len(table) != seeds * clips:
+            raise SerError(
+                f"the systems have different seeds, {a['seed'].unique().tolist()} and {b['seed'].unique().tolist()}, "
+                f"and not every seed covers the same clips; compare systems run with the same seeds"
+            )
+        keys = ["seed", "clip"] if same_seeds else ["clip"]
+        facts.append(table.drop_duplicates(keys).set_index(keys)[["truth"] if unit == "clip" else ["truth", unit]])
+    first, second = facts
+    only_a, only_b = first.index.difference(second.index), second.index.difference(first.index)
+    if len(only_a) or len(only_b):
+        example = _key((only_a if len(only_a) else only_b)[0])
+        raise SerError(
+            f"the systems cover different clips: {len(first)} and {len(second)}, {len(only_a)} only in the first and "
+            f"{len(only_b)} only in the second, such as {example}; a paired difference needs the same"
+        )
+    for column in first:
+        other = second[column].reindex(first.index)
+        differ = (first[column].astype("object") != other.astype("object")).to_numpy()
+        if differ.any():
+            clip, x, y = _key(first.index[differ][0]), first[column][differ].iloc[0], other[differ].iloc[0]
+            raise SerError(f"the systems differ in {column} in {differ.sum()} rows, first {clip}: {x!r} != {y!r}")
+    return same_seeds
+
+
+def _key(key: object) -> str:
+    return f"clip '{key[1]}' of seed {key[0]}" if isinstance(key, tuple) else f"clip '{key}'"
+
+
+def holm(p_values: Sequence[float]) -> np.ndarray:
+    """Return p-values adjusted for their number by Holm's step-down method, in the order given.
+
+    Source:
+        Holm, "A simple sequentially rejective multiple test procedure", Scandinavian Journal of Statistics 6, 1979.
+
+    Args:
+        p_values: The m p-values of a family of comparisons, in [0, 1].
+
+    Returns:
+        Shape (m,), in [0, 1].
+
+    Raises:
+        SerError: If one is missing or not in [0, 1].
+
+    Examples:
+        >>> holm([0.01, 0.04, 0.03]).round(3).tolist()
+        [0.03, 0.06, 0.06]
+    """
+    p = np.asarray(p_values, dtype=float)
+    if not ((p >= 0) & (p <= 1)).all():
+        raise SerError(f"p-values must be in [0, 1], got {p.tolist()}")
+    order = np.argsort(p, kind="stable")
+    adjusted = np.empty_like(p)
+    adjusted[order] = np.minimum(1, np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)))
+    return adjusted
