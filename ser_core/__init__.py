@@ -1,9 +1,9 @@
 """Honest evaluation of speech emotion recognition: corpora, splits, audits, features, runs and scores.
 
 Modules, from left to right; each imports only from its left:
-errors, store, clips, audio, labels, corpora, splits, metrics, resampling, intervals, simulation, baselines, audit,
-features, cards, classical, replications, runs, experiments, runner, scoring, toy, figures, report, prose, chapters,
-cli.
+errors, store, clips, audio, labels, corpora, splits, metrics, calibration, resampling, intervals, comparisons,
+simulation, baselines, audit, features, cards, classical, replications, runs, experiments, runner, scoring, toy,
+figures, report, prose, chapters, cli.
 """
 
 __version__ = "0.1.0"

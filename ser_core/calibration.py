@@ -53,7 +53,7 @@ def brier(predictions: pd.DataFrame) -> float:
     return float(((values - truth) ** 2).sum(axis=1).mean())
 
 
-def reliability(predictions: pd.DataFrame, *, n_bins: int = 10) -> pd.DataFrame:
+def calibration(predictions: pd.DataFrame, *, n_bins: int = 10) -> pd.DataFrame:
     """Return the reliability table: within each bin of confidence, how often the prediction is right.
 
     The confidence of a clip is the probability its system gave to the class it predicted. Rows of all seeds are
@@ -71,7 +71,7 @@ def reliability(predictions: pd.DataFrame, *, n_bins: int = 10) -> pd.DataFrame:
 
     Examples:
         >>> row = {"clip": ["a"], "truth": ["sad"], "prediction": ["sad"], "p_happy": [0.3], "p_sad": [0.7]}
-        >>> reliability(pd.DataFrame(row), n_bins=2)
+        >>> calibration(pd.DataFrame(row), n_bins=2)
            low  high  n  confidence  accuracy
         0  0.0   0.5  0         NaN       NaN
         1  0.5   1.0  1         0.7       1.0
@@ -95,7 +95,7 @@ def ece(predictions: pd.DataFrame, *, n_bins: int = 10) -> float:
 
     Args:
         predictions: See `ser_core.metrics.validate`; with ``p_<class>`` columns.
-        n_bins: See `reliability`.
+        n_bins: See `calibration`.
 
     Returns:
         The difference of confidence and accuracy, averaged over bins by their clips, then over seeds.
@@ -110,6 +110,6 @@ def ece(predictions: pd.DataFrame, *, n_bins: int = 10) -> float:
     """
     errors = []
     for _, rows in metrics.validate(predictions).groupby("seed"):
-        bins = reliability(rows, n_bins=n_bins)
+        bins = calibration(rows, n_bins=n_bins)
         errors.append(((bins["confidence"] - bins["accuracy"]).abs() * bins["n"]).sum() / len(rows))
     return float(np.mean(errors))

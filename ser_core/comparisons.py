@@ -78,7 +78,7 @@ def difference(
         level: Nominal coverage.
         seed: Of the random numbers.
         min_effective: The fewest effective clusters a class may have.
-        min_clusters: The fewest clusters for an interval; the p-value is exact with any number.
+        min_clusters: The fewest clusters for an interval; the p-value is valid with any number.
 
     Returns:
         The difference; its interval is refused where either score's would be.

@@ -145,7 +145,7 @@ def interval(predictions: pd.DataFrame, metric: str = "uar", *, unit: str = "spe
     Examples:
         >>> table = pd.DataFrame({"clip": list("abcdef"), "speaker": list("uvwxyz"), "truth": "sad"})
         >>> interval(table.assign(prediction=["sad"] * 5 + ["happy"]), "wa").text(digits=2)
-        '0.83 [0.50, 1.00]'
+        '0.83 [0.33, 1.00]'
     """
     names = options.pop("classes", None) or metrics.class_names(metrics.validate(predictions))
     return from_counts(counts(predictions, unit, names), metric, classes=names, unit=unit, **options)

@@ -223,7 +223,7 @@ def published(path: Path | None = None) -> pd.DataFrame:
         SerError: If a study lacks a field or has an unknown one, or a value is not in [0, 1].
 
     Examples:
-        >>> published().loc[("emodb-wagner", "ComParE 2016 + linear SVM", "uar"), "protocol"]
+        >>> published().loc[("emodb-wagner", "ComParE 2016 + SVM", "uar"), "protocol"]
         'leave one speaker out, 10 speakers'
     """
     path = path or store.repository() / "book" / "published.yaml"

@@ -12,7 +12,7 @@ from ser_core import metrics, store
 from ser_core.errors import SerError
 
 COLUMNS = ("clip", "speaker", "fold", "seed", "truth", "prediction")
-PROBABILITY = "p_"
+PROBABILITY = metrics.PROBABILITY
 
 # The modules whose code decides predictions; the features carry their own extractor and version.
 PREDICTING = ("clips", "labels", "splits", "classical", "experiments", "runner")

@@ -1,31 +1,17 @@
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn import calibration as sklearn_calibration
+from predictions import CLASSES, frame, with_probabilities
 from sklearn import metrics as sklearn_metrics
 
 from ser_core import metrics
 from ser_core.errors import SerError
-
-CLASSES = ["angry", "happy", "neutral", "sad"]
 
 
 def answers(seed, n=60, true_classes=CLASSES, predicted_classes=CLASSES):
     rng = np.random.default_rng(seed)
     truth, prediction = rng.choice(true_classes, n), rng.choice(predicted_classes, n)
     return truth, np.where(rng.random(n) < 0.4, truth, prediction)
-
-
-def frame(truth, prediction, seed=0, **columns):
-    table = pd.DataFrame({"clip": [f"toy/{i}" for i in range(len(truth))], "seed": seed})
-    return table.assign(truth=truth, prediction=prediction, **columns)
-
-
-def with_probabilities(seed=0, n=200):
-    rng = np.random.default_rng(seed)
-    p = rng.dirichlet(np.ones(4), n)
-    truth, prediction = rng.choice(CLASSES, n), np.array(CLASSES)[p.argmax(1)]
-    return frame(truth, prediction, **{f"p_{name}": p[:, i] for i, name in enumerate(CLASSES)})
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
@@ -101,35 +87,6 @@ def test_groups_are_counted_apart():
         assert (stacked[group] == metrics.confusion(truth[here], prediction[here], CLASSES)).all()
 
 
-def test_brier_equals_scikit_learn():
-    table = with_probabilities()
-    p = table[[f"p_{name}" for name in CLASSES]].to_numpy(dtype=float)
-    expected = sklearn_metrics.brier_score_loss(table["truth"], p, labels=CLASSES, scale_by_half=False)
-    assert metrics.brier(table) == pytest.approx(expected, abs=1e-6)
-    shuffled = table[table.columns[::-1]]
-    assert metrics.brier(shuffled) == pytest.approx(expected, abs=1e-6)
-
-
-def test_calibration_equals_scikit_learn():
-    table = with_probabilities()
-    confidence = table[[f"p_{name}" for name in CLASSES]].to_numpy().max(axis=1).astype(float)
-    right = table["truth"] == table["prediction"]
-    accuracy, mean_confidence = sklearn_calibration.calibration_curve(right, confidence, n_bins=10)
-    bins = metrics.calibration(table, n_bins=10)
-    assert bins["n"].sum() == len(table)
-    np.testing.assert_allclose(bins["accuracy"].dropna(), accuracy)
-    np.testing.assert_allclose(bins["confidence"].dropna(), mean_confidence)
-    expected = np.average(np.abs(accuracy - mean_confidence), weights=bins.loc[bins["n"] > 0, "n"])
-    assert metrics.ece(table) == pytest.approx(expected)
-
-
-def test_ece_is_averaged_over_seeds_and_not_pooled():
-    p = {"p_a": [0.8] * 4, "p_b": [0.2] * 4}
-    sure = frame(["a"] * 4, ["a"] * 4, seed=0, **p)  # accuracy 1.0 at confidence 0.8
-    poor = frame(["b"] * 4, ["a"] * 4, seed=1, **p)  # accuracy 0.0 at confidence 0.8
-    assert metrics.ece(pd.concat([sure, poor])) == pytest.approx((0.2 + 0.8) / 2)
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -155,5 +112,3 @@ def test_messages_state_both_sides():
         metrics.confusion(["a"], ["x"], ["a", "b"])
     with pytest.raises(SerError, match="no metric 'f1'; there are .*'uar'"):
         metrics.metric("f1", CLASSES)
-    with pytest.raises(SerError, match="lack .*'p_a'"):
-        metrics.brier(frame(["a"], ["a"]))
