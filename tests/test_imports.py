@@ -47,3 +47,11 @@ def test_the_package_imports_without_what_the_book_does_not_install():
     code += "\nprint(*sorted({'torch', 'transformers', 'gradio', 'lightgbm', 'xgboost'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
+
+
+def test_the_book_documents_every_module_in_this_order():
+    page = (PACKAGE.parent / "book/api.md").read_text()
+    assert re.findall(r"^## (\w+)$", page, flags=re.MULTILINE) == [name for name in ORDER if name != "cli"]
+    listed = set(re.findall(r"automodule:: ser_core\.(\S+)", page))
+    names = {".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__") for path in FILES}
+    assert listed == names - {"cli"}
