@@ -7,17 +7,24 @@ ALL := $(VENV)/.all
 # What `make book` installs; `make test` sets it to everything.
 ENVIRONMENT ?= $(BOOK)
 
+SNAKEMAKE := $(BIN)/snakemake --snakefile workflow/Snakefile --cores all --max-checksum-file-size 0 --rerun-incomplete --nolock --quiet rules host progress
+
 export PATH := $(abspath $(BIN)):$(PATH)
 export PYTHONNOUSERSITE := 1
 
-.PHONY: book test notebooks format lock clean
+.PHONY: book test runs notebooks format lock clean
 
 book: $(ENVIRONMENT)
-	$(BIN)/snakemake --snakefile workflow/Snakefile --cores all --max-checksum-file-size 0 --rerun-incomplete --nolock --quiet rules host progress
+	@$(SNAKEMAKE)
+	@echo "The book is in _build/html/index.html"
 
 test: $(ALL)
 	$(MAKE) book ENVIRONMENT=$(ALL)
 	$(BIN)/python -m pytest --nbmake tests ser_core notebooks
+
+# Every Run that is missing or out of date; some need recordings (SER_DATA). Then make book.
+runs: $(ENVIRONMENT)
+	$(SNAKEMAKE) runs
 
 # After an edit of notebooks/*.md: the .ipynb beside each, without outputs.
 notebooks: $(ENVIRONMENT)

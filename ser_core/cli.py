@@ -2,11 +2,14 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from ser_core.errors import SerError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 app = typer.Typer(
     help="Honest evaluation of speech emotion recognition: audited splits, floors, intervals over speakers.",
@@ -15,32 +18,62 @@ app = typer.Typer(
     add_completion=False,
 )
 
+_OWN_NAME = "local"
+_OWN = "a CSV of your own (path, emotion, speaker and, if known, gender, sentence, session, ...)"
 Corpus = Annotated[str, typer.Argument(help="Name of a corpus, such as ravdess.")]
+CorpusOrCsv = Annotated[str, typer.Argument(help=f"Name of a corpus, such as ravdess, or {_OWN}.")]
 Folder = Annotated[Path | None, typer.Option(help="Folder of the corpus; $SER_DATA/<corpus> if not given.")]
-Resamples = Annotated[int, typer.Option(min=100, help="Bootstrap resamples.")]
 
 
 def main() -> None:
-    """Run ``ser``; a `SerError` becomes one line on standard error and exit status 2."""
+    """Run ``ser``; bad input becomes one line on standard error and exit status 2."""
     try:
         app()
     except SerError as error:
-        print(f"ser: {' '.join(str(error).split())}", file=sys.stderr)
-        raise SystemExit(2) from None
-    except KeyboardInterrupt:
-        print("ser: interrupted; the same command goes on where it stopped", file=sys.stderr)
-        raise SystemExit(130) from None
+        _fail(str(error))
+    except OSError as error:  # a folder that may not be written to, a disk that is full
+        _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+    except SystemExit as stop:
+        if stop.code == 130:  # Typer's word for Ctrl-C
+            print("ser: interrupted; fetch, features and run go on where they stopped", file=sys.stderr)
+        raise
+
+
+def _fail(message: str) -> NoReturn:
+    print(f"ser: {' '.join(message.split())}", file=sys.stderr)
+    raise SystemExit(2)
+
+
+def _bars() -> bool:
+    """Return whether to show progress bars: to a person, not in a log."""
+    return sys.stderr.isatty()
+
+
+def _is_csv(name: str) -> bool:
+    return name.lower().endswith(".csv")
+
+
+def _read_own(csv: str) -> "pd.DataFrame":
+    """Return the Clips table of somebody's own CSV; what is wrong with a row or recording goes to standard error."""
+    from ser_core import corpora
+
+    reading = corpora.local.read(Path(csv), progress=_bars())
+    for problem in reading.problems.itertuples():
+        print(f"{problem.path}: {problem.problem}: {problem.detail}", file=sys.stderr)
+    return reading.clips
 
 
 @app.command()
 def fetch(
     corpus: Corpus,
-    to: Annotated[Path, typer.Option(help="Folder to download into; a folder of the corpus's name is made there.")],
+    to: Annotated[Path, typer.Option(envvar="SER_DATA", help="Folder of the corpora; <corpus>/ is made in it.")] = Path(
+        "data"
+    ),
 ) -> None:
-    """Download a public corpus, with resume and checksum, or print how to get a gated one."""
+    """Download a public corpus, with resume and checksum, or print how to get another."""
     from ser_core.corpora import fetch as fetching
 
-    print(fetching.fetch(corpus, to))
+    print(fetching.fetch(corpus, to, progress=_bars()))
 
 
 @app.command()
@@ -53,38 +86,53 @@ def card(
     """Print a corpus's data card, check it against the files, or measure them again."""
     from ser_core import cards
 
+    if check and write:
+        raise SerError("a card is either checked or written: give --check or --write")
     if check:
-        cards.check(corpus, folder)
+        cards.check(corpus, folder, progress=_bars())
         print(f"{corpus}: the card and the files agree")
     elif write:
-        print(cards.write(corpus, folder))
+        print(cards.write(corpus, folder, progress=_bars()))
     else:
-        print(cards.path(corpus).read_text())
+        cards.load(corpus)
+        print(cards.path(corpus).read_text(), end="")
 
 
 @app.command()
 def audit(
-    clips: Annotated[str, typer.Argument(help="Name of a corpus, or a CSV of your own (path, emotion, speaker, ...).")],
+    clips: CorpusOrCsv,
     protocol: Annotated[str, typer.Option(help="Protocol to make the folds with.")] = "speaker",
-    folds: Annotated[Path | None, typer.Option(help="CSV of your own folds: clip, fold, role.")] = None,
-    n_folds: Annotated[int, typer.Option(min=2, help="Number of folds.")] = 5,
+    folds: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folds of your own in place of a protocol: CSV or parquet with clip, fold, role (train, dev, test). "
+            "The clips of a CSV of your own are called local/<clip, or path without extension>."
+        ),
+    ] = None,
+    n_folds: Annotated[str, typer.Option(help="Number of folds, or loo to leave one speaker out at a time.")] = "5",
     dev: Annotated[bool, typer.Option(help="Make a dev part of each fold, too.")] = True,
     seed: Annotated[int, typer.Option(help="Seed of the folds.")] = 0,
 ) -> None:
     """Report leaks, confounds and shortcuts of a corpus under a split; exit with status 1 if there are leaks."""
     from ser_core import audit as auditing
     from ser_core import cards, corpora, splits
+    from ser_core import features as extraction
 
-    if clips.endswith(".csv"):
-        reading = corpora.local.read(Path(clips), progress=True)
-        for problem in reading.problems.itertuples():
-            print(f"{problem.path}: {problem.problem}: {problem.detail}", file=sys.stderr)
-        table = reading.clips
-        duplicates = auditing.near_duplicates(table, Path(clips).parent, progress=True)
+    table = _read_own(clips) if _is_csv(clips) else corpora.table(clips)
+    # Before anything slow, so that a wrong protocol is told at once.
+    number = int(n_folds) if n_folds.isdecimal() else n_folds
+    made = splits.read(folds, table) if folds else splits.make(table, protocol, n_folds=number, seed=seed, dev=dev)
+    levels = None
+    if _is_csv(clips):
+        folder = Path(clips).parent
+        duplicates = auditing.near_duplicates(table, folder, progress=_bars())
+        extraction.extract(_OWN_NAME, "levels", folder=folder, clips=table, progress=_bars())
+        levels = extraction.load(_OWN_NAME, "levels", table)
     else:
-        table, duplicates = corpora.table(clips), cards.duplicates(clips)
-    made = splits.read(folds, table) if folds else splits.make(table, protocol, n_folds=n_folds, seed=seed, dev=dev)
-    report = auditing.audit(table, made, duplicates=duplicates)
+        duplicates = cards.duplicates(clips)
+        if extraction.location(clips, "levels").is_file():
+            levels = extraction.load(clips, "levels")
+    report = auditing.audit(table, made, levels=levels, duplicates=duplicates)
     print(report.to_text())
     if len(report.leaks):
         raise typer.Exit(1)
@@ -92,14 +140,29 @@ def audit(
 
 @app.command()
 def features(
-    corpus: Corpus,
+    corpus: CorpusOrCsv,
     extractor: Annotated[str, typer.Argument(help="Name of a feature set, such as egemaps.")],
     folder: Folder = None,
+    out: Annotated[Path | None, typer.Option(help="Write the table here, too, as .csv or .parquet.")] = None,
 ) -> None:
     """Extract a feature set for a corpus into the store; goes on where it was stopped."""
     from ser_core import features as extraction
+    from ser_core import store
 
-    print(extraction.extract(corpus, extractor, folder=folder))
+    extraction.get(extractor)
+    if out and out.suffix not in (".csv", ".parquet"):
+        raise SerError(f"{out}: a table is written as .csv or .parquet, not as '{out.suffix}'")
+    table = None
+    if _is_csv(corpus):
+        if folder:
+            raise SerError("--folder is for a corpus's name; the paths of a CSV start from the folder it is in")
+        corpus, folder, table = _OWN_NAME, Path(corpus).parent, _read_own(corpus)
+    path = extraction.extract(corpus, extractor, folder=folder, clips=table, progress=_bars())
+    if out:
+        values = extraction.load(corpus, extractor, table)
+        with store.replacing(out) as temporary:
+            values.to_csv(temporary) if out.suffix == ".csv" else temporary.write_bytes(path.read_bytes())
+    print(out or path)
 
 
 @app.command()
@@ -114,14 +177,20 @@ def run(
     loaded = experiments.load(experiment)
     for row in loaded.refused.itertuples():
         print(f"refused: {row.corpus} {row.what}: {row.reason}", file=sys.stderr)
-    made = runner.run(loaded, only=only, jobs=jobs)
+    made = runner.run(loaded, only=only, jobs=jobs, progress=_bars())
     print(f"{loaded.name}: {len(made)} Runs made, {len(loaded.cells)} systems in the experiment")
 
 
 @app.command()
 def score(
-    predictions: Annotated[Path, typer.Argument(help="CSV or parquet: clip, truth, prediction, speaker, p_<class>...")],
-    resamples: Resamples = 10_000,
+    predictions: Annotated[
+        Path,
+        typer.Argument(
+            help="CSV or parquet with a row a clip: clip, truth, prediction and, if there are any, speaker, seed and "
+            "a probability p_<class> of each class."
+        ),
+    ],
+    resamples: Annotated[int, typer.Option(min=100, help="Bootstrap resamples.")] = 10_000,
     level: Annotated[float, typer.Option(min=0.5, max=0.999, help="Level of the intervals.")] = 0.95,
 ) -> None:
     """Score predictions of any toolkit: metrics with intervals over speakers, floors, classes, speakers."""

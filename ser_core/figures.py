@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.offsetbox import AnchoredOffsetbox, HPacker, TextArea
+from matplotlib.offsetbox import AnchoredOffsetbox, HPacker, TextArea, VPacker
 from matplotlib.patches import Rectangle
 
 from ser_core.intervals import Interval
@@ -138,8 +138,9 @@ def forest(
     *,
     colours: Sequence[str] | str = PALETTE[0],
     reference: float | None = None,
+    reasons: bool = True,
 ) -> None:
-    """Draw scores with their intervals in percent, one row each from the top; a refused interval says why.
+    """Draw scores with their intervals in percent, one row each from the top; a refused one is a hollow point.
 
     Args:
         axes: Where to draw.
@@ -147,6 +148,7 @@ def forest(
         labels: Name of each row.
         colours: One colour, or one for each row.
         reference: A value in the same unit to mark with a line, such as chance or no difference.
+        reasons: Write beside a refused interval why it is refused.
 
     Raises:
         ValueError: If the numbers of intervals and labels differ.
@@ -157,12 +159,12 @@ def forest(
     for row, (interval, _, colour) in enumerate(zip(intervals, labels, colours, strict=True)):
         refused = interval.refusal is not None
         fill = PAPER if refused else colour
-        axes.plot(100 * interval.value, row, "o", markersize=5, color=colour, markerfacecolor=fill, clip_on=False)
-        if refused:
+        axes.plot(100 * interval.value, row, "o", markersize=5, color=colour, markerfacecolor=fill)
+        if refused and reasons:
             note = f"no interval: {interval.refusal}"
             place = {"xytext": (7, 0), "textcoords": "offset points", "va": "center", "fontsize": 7.5, "color": MUTED}
-            axes.annotate(note, (100 * interval.value, row), **place)
-        else:
+            axes.annotate(note, (100 * interval.value, row), **place).set_in_layout(False)
+        if not refused:
             axes.plot([100 * interval.low, 100 * interval.high], [row, row], color=colour, linewidth=1.6, zorder=1)
     axes.set_yticks(range(len(labels)), labels)
     axes.set_ylim(len(labels) - 0.5, -0.5)
@@ -204,17 +206,22 @@ def confusion(axes: Axes, counts: np.ndarray, labels: Sequence[str]) -> None:
     axes.spines[:].set_visible(False)
 
 
-def names(axes: Axes, colours: Mapping[str, str]) -> None:
-    """Write what each colour means as a row of coloured words above the axes, instead of a legend.
+def names(axes: Axes, colours: Mapping[str, str], *, corner: str | None = None) -> None:
+    """Write what each colour means as coloured words instead of a legend.
 
     Args:
         axes: Where to write.
         colours: Word -> colour.
+        corner: A corner inside the axes, such as ``upper right``, for a column of words; a row above them if None.
     """
     words = [TextArea(word, textprops={"color": colour, "fontweight": "bold"}) for word, colour in colours.items()]
+    if corner:
+        axes.add_artist(AnchoredOffsetbox(corner, child=VPacker(children=words, sep=4, pad=0), frameon=False))
+        return
     row = HPacker(children=words, sep=12, pad=0)
     place = {"bbox_to_anchor": (0, 1.0), "bbox_transform": axes.transAxes, "borderpad": 0.3, "pad": 0}
     axes.add_artist(AnchoredOffsetbox("lower left", child=row, frameon=False, **place))
+
 
 
 def grid(axes: Axes, scores: np.ndarray, rows: Sequence[str], columns: Sequence[str]) -> None:

@@ -99,6 +99,6 @@ def test_unused_and_doubled_keys_are_found(book):
 def test_this_book_passes():
     root = store.repository()
     chapters = {path.stem for path in root.glob("notebooks/[0-9]*.md")}
-    if {path.stem for path in root.glob("book/chapters/*.ipynb")} != chapters:
+    if not chapters <= {path.stem for path in root.glob("book/chapters/*.ipynb")}:
         pytest.skip("the chapters are not executed; run make book first")
     assert prose.check(root) == []

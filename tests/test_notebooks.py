@@ -171,8 +171,8 @@ def build(clone, *options):
     """Build as `make book` does, but not the html; return the chapters that were executed."""
     outputs = [clone / f"book/chapters/{name}.ipynb" for name in ("01_a", "02_b")]
     before = [output.stat().st_mtime_ns if output.exists() else 0 for output in outputs]
-    line = next(line for line in (ROOT / "Makefile").read_text().splitlines() if "--snakefile" in line)
-    snakemake, *rest = line.replace("$(BIN)", str(Path(sys.executable).parent)).split()
+    line = next(line for line in (ROOT / "Makefile").read_text().splitlines() if line.startswith("SNAKEMAKE"))
+    snakemake, *rest = line.removeprefix("SNAKEMAKE := ").replace("$(BIN)", str(Path(sys.executable).parent)).split()
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     done = subprocess.run(
         [snakemake, "book/chapters/01_a.ipynb", "book/chapters/02_b.ipynb", *rest, *options],

@@ -170,3 +170,15 @@ def test_confusion_shows_recall_and_empty_classes():
     with pytest.raises(ValueError, match=r"expected \(3, 3\)"):
         figures.confusion(axes, np.eye(2), ["a", "b", "c"])
     plt.close(figure)
+
+
+def test_grid_marks_the_highest_score():
+    figure, axes = plt.subplots()
+    figures.grid(axes, np.array([[0.5, 0.61], [0.4, 0.3]]), ["a", "b"], ["x", "y"])
+    assert [(text.get_text(), text.get_fontweight()) for text in axes.texts][:2] == [
+        ("50.0", "normal"),
+        ("61.0", "bold"),
+    ]
+    with pytest.raises(ValueError, match=r"expected \(1, 2\)"):
+        figures.grid(axes, np.eye(2), ["a"], ["x", "y"])
+    plt.close(figure)
