@@ -223,13 +223,12 @@ def names(axes: Axes, colours: Mapping[str, str], *, corner: str | None = None) 
     axes.add_artist(AnchoredOffsetbox("lower left", child=row, frameon=False, **place))
 
 
-
 def grid(axes: Axes, scores: np.ndarray, rows: Sequence[str], columns: Sequence[str]) -> None:
-    """Draw a table of scores in percent, the higher the darker; the highest is bold.
+    """Draw a table of scores in percent, the higher the darker; the highest is bold, a dash is a missing one.
 
     Args:
         axes: Where to draw.
-        scores: Array of shape (n_rows, n_columns) in [0, 1].
+        scores: Array of shape (n_rows, n_columns) in [0, 1]; NaN where there is none.
         rows: Name of each row.
         columns: Name of each column.
 
@@ -239,12 +238,15 @@ def grid(axes: Axes, scores: np.ndarray, rows: Sequence[str], columns: Sequence[
     scores = np.asarray(scores, dtype=float)
     if scores.shape != (len(rows), len(columns)):
         raise ValueError(f"scores has the shape {scores.shape}; expected {(len(rows), len(columns))}")
-    span = (scores.max() - scores.min()) or 1.0
+    low, high = np.nanmin(scores), np.nanmax(scores)
     for row, column in np.ndindex(scores.shape):
         score = scores[row, column]
-        alpha = 0.5 * (score - scores.min()) / span
+        if np.isnan(score):
+            axes.text(column, row, "–", ha="center", va="center", fontsize=8, color=MUTED)
+            continue
+        alpha = 0.5 * (score - low) / ((high - low) or 1.0)
         axes.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, facecolor=PALETTE[0], alpha=alpha, linewidth=0))
-        weight = "bold" if score == scores.max() else "normal"
+        weight = "bold" if score == high else "normal"
         axes.text(column, row, f"{100 * score:.1f}", ha="center", va="center", fontsize=8, fontweight=weight, color=INK)
     axes.set(xlim=(-0.5, len(columns) - 0.5), ylim=(len(rows) - 0.5, -0.5))
     axes.set_xticks(range(len(columns)), columns, rotation=30, ha="right", rotation_mode="anchor")

@@ -87,9 +87,8 @@ def _no_speakers(predictions: pd.DataFrame) -> str | None:
         return "the predictions name no speakers, and clips are not independent; add a column 'speaker'"
     unnamed = predictions.loc[predictions["speaker"].isna(), "clip"]
     if len(unnamed):
-        return (
-            f"{unnamed.nunique()} clips have no speaker, the first is '{unnamed.iloc[0]}'; fill in the column 'speaker'"
-        )
+        n, first = unnamed.nunique(), unnamed.iloc[0]
+        return f"{n} of the clips have no speaker, the first is '{first}'; fill in the column 'speaker'"
     return None
 
 
@@ -159,9 +158,7 @@ def sheet(predictions: pd.DataFrame, **options) -> str:
     lines += ["", "Floors: scores on these clips without listening          UAR    WA"]
     lines += [f"  {name:<52}{row.uar:8.3f}{row.wa:6.3f}" for name, row in floors(predictions).iterrows()]
     if has_speakers:
-        lines.append(
-            "  The look-up knows only who speaks, and the commonest class of each speaker on these very clips."
-        )
+        lines.append("  The look-up knows only who speaks: each speaker's commonest class on these very clips.")
 
     lines += ["", "Recall of each class"]
     names = metrics.class_names(predictions)
