@@ -137,7 +137,7 @@ def execute(chapter: Chapter, output: Path, *, parameters: Mapping[str, object] 
                 execution_timeout=chapter.timeout,
                 start_timeout=300,
                 progress_bar=False,
-                extra_arguments=["--log-level=ERROR"],
+                extra_arguments=["--log-level=CRITICAL"],
                 cwd=chapter.path.parent,
             )
         except PapermillExecutionError as error:

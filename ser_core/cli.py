@@ -23,6 +23,7 @@ _OWN = "a CSV of your own (path, emotion, speaker and, if known, gender, sentenc
 Corpus = Annotated[str, typer.Argument(help="Name of a corpus, such as ravdess.")]
 CorpusOrCsv = Annotated[str, typer.Argument(help=f"Name of a corpus, such as ravdess, or {_OWN}.")]
 Folder = Annotated[Path | None, typer.Option(help="Folder of the corpus; $SER_DATA/<corpus> if not given.")]
+Corpora = Annotated[Path, typer.Option(envvar="SER_DATA", help="Folder of the corpora; <corpus>/ is made in it.")]
 
 
 def main() -> None:
@@ -66,9 +67,7 @@ def _read_own(csv: str) -> "pd.DataFrame":
 @app.command()
 def fetch(
     corpus: Corpus,
-    to: Annotated[Path, typer.Option(envvar="SER_DATA", help="Folder of the corpora; <corpus>/ is made in it.")] = Path(
-        "data"
-    ),
+    to: Corpora = Path("data"),
 ) -> None:
     """Download a public corpus, with resume and checksum, or print how to get another."""
     from ser_core.corpora import fetch as fetching

@@ -27,8 +27,9 @@ def validate(predictions: pd.DataFrame) -> pd.DataFrame:
         The same rows; ``seed`` is 0 where it was absent.
 
     Raises:
-        SerError: If there are no rows, a column or a value is missing, a (seed, clip) stands twice, a word is
-            not among the ``p_`` classes, or probabilities are not in [0, 1] with sum 1 within 0.001.
+        SerError: If there are no rows, a column or a value is missing, a seed or fold is no whole number, a (seed,
+            clip) stands twice, a word is not among the ``p_`` classes, or probabilities are not in [0, 1] with sum 1
+            within 0.001.
 
     Examples:
         >>> validate(pd.DataFrame({"clip": ["a"], "truth": ["sad"], "prediction": ["sad"]})).columns.tolist()
@@ -45,6 +46,14 @@ def validate(predictions: pd.DataFrame) -> pd.DataFrame:
         if empty.any():
             clip = predictions.loc[empty, "clip"].iloc[0]
             raise SerError(f"the predictions' column '{name}' is empty in {empty.sum()} rows, first at clip {clip!r}")
+    for name in [name for name in ("seed", "fold") if name in predictions]:
+        broken = pd.to_numeric(predictions[name], errors="coerce").mod(1) != 0  # also where it is no number
+        if broken.any():
+            row = predictions.loc[broken].iloc[0]
+            raise SerError(
+                f"the predictions' column '{name}' is no whole number in {broken.sum()} rows, first {row[name]!r} at "
+                f"clip {row['clip']!r}"
+            )
     twice = predictions.duplicated(["seed", "clip"])
     if twice.any():
         row = predictions.loc[twice].iloc[0]
@@ -54,7 +63,7 @@ def validate(predictions: pd.DataFrame) -> pd.DataFrame:
         )
     names = [name for name in predictions if str(name).startswith(PROBABILITY)]
     if names:
-        values = predictions[names].to_numpy(dtype=float)
+        values = predictions[names].apply(pd.to_numeric, errors="coerce").to_numpy(dtype=float)
         bad = ~((values >= 0) & (values <= 1)).all(axis=1) | ~(np.abs(values.sum(axis=1) - 1) <= 1e-3)
         if bad.any():
             clip = predictions.loc[bad, "clip"].iloc[0]

@@ -88,7 +88,7 @@ def glue(key: str, text: str) -> None:
 
     if not isinstance(text, str):
         raise SerError(f"glue('{key}', {text!r}): expected formatted text, got {type(text).__name__}")
-    myst_glue(key, text, display=False)
+    myst_glue(key, text.replace(" %", "\N{NO-BREAK SPACE}%"), display=False)
 
 
 def figure(drawing: Figure, key: str, *, alt: str) -> None:

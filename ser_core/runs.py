@@ -90,7 +90,9 @@ def arrange(predictions: pd.DataFrame) -> pd.DataFrame:
         >>> arrange(table)["clip"].tolist()
         ['a', 'b']
     """
-    table = metrics.validate(predictions).assign(
+    # Classes that are numbers become words, as in a CSV file.
+    words = {name: "str" for name in ("clip", "speaker", "truth", "prediction") if name in predictions}
+    table = metrics.validate(predictions.astype(words)).assign(
         speaker=predictions.get("speaker", pd.Series(pd.NA, index=predictions.index)).astype("str"),
         fold=predictions.get("fold", pd.Series(0, index=predictions.index)),
     )
@@ -159,7 +161,9 @@ def _arrange_file(path: Path) -> pd.DataFrame:
     try:
         if path.suffix == ".parquet":
             return arrange(store.read_parquet(path))
-        return arrange(pd.read_csv(path, dtype=dict.fromkeys(("clip", "speaker", "truth", "prediction"), "str")))
+        # Only an empty cell is missing: NA may be somebody's initials.
+        words = dict.fromkeys(("clip", "speaker", "truth", "prediction"), "str")
+        return arrange(pd.read_csv(path, dtype=words, keep_default_na=False, na_values=[""]))
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise SerError(f"{path}: not a readable CSV file ({str(error).splitlines()[0]})") from error
     except SerError as error:
@@ -181,4 +185,6 @@ def read_table(path: Path | str) -> pd.DataFrame:
     path = Path(path)
     if not path.is_file():
         raise SerError(f"{path}: no such file")
+    if path.suffix not in (".csv", ".parquet"):
+        raise SerError(f"{path}: predictions are read from .csv or .parquet files, not from '{path.suffix}'")
     return _arrange_file(path)

@@ -106,7 +106,8 @@ def read_parquet(path: Path, index: str | None = None) -> pd.DataFrame:
     if not path.is_file():
         raise SerError(f"{path}: no such file")
     try:
-        table = pq.read_table(path).to_pandas()
+        # Without pandas's own notes, which would turn columns of files that others wrote into an index.
+        table = pq.read_table(path).to_pandas(ignore_metadata=True)
     except (pa.ArrowInvalid, OSError) as error:
         reason = str(error).splitlines()[0]
         raise SerError(f"{path}: not a readable parquet file ({reason}); delete it and make it again") from error

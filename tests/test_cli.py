@@ -219,6 +219,18 @@ def test_score_does_not_hear_file_type_or_row_order(scored):
     assert low < low_50 < high_50 < high
 
 
+def test_score_takes_numbers_for_classes_an_index_and_na_for_a_name(scored, ser, tmp_path):
+    table = system()
+    text = scored(table)
+    numbered = {"angry": 0, "happy": 1, "neutral": 2, "sad": 3}
+    as_numbers = table.assign(truth=table["truth"].map(numbered), prediction=table["prediction"].map(numbered))
+    for name in ("numbers.csv", "numbers.parquet"):
+        assert interval(scored(as_numbers, name=name), "UAR") == interval(text, "UAR")
+    table.set_index("clip").to_parquet(tmp_path / "indexed.parquet")
+    assert ser("score", tmp_path / "indexed.parquet", "--resamples", 500).out == text
+    assert "480 clips, 12 speakers" in scored(table.replace({"speaker": {"toy/s00": "NA"}}))
+
+
 def test_score_keeps_long_names_and_their_numbers_apart(scored):
     long = {"happy": "pleasantly_surprised"}
     table = system().replace({"truth": long, "prediction": long})
@@ -237,8 +249,12 @@ def test_score_keeps_long_names_and_their_numbers_apart(scored):
         ("class.csv", "clip,truth,prediction,p_sad\na,sad,bored,1\n", r"classes \['bored'\] have no probability"),
         ("ragged.csv", "clip,truth,prediction\na,sad,sad\nb,sad,sad,sad,1\n", "ragged.csv: not a readable CSV file"),
         ("latin.csv", "clip,truth,prediction\na,wütend,sad\n".encode("latin-1"), "latin.csv: not a readable CSV file"),
-        ("tabs.tsv", "clip\ttruth\tprediction\na\tsad\tsad\n", r"tabs.tsv: "),
-        ("book.xlsx", b"PK\x03\x04\xff\xfe", "book.xlsx: "),
+        ("tabs.tsv", "clip\ttruth\tprediction\na\tsad\tsad\n", "are read from .csv or .parquet files, not from '.tsv'"),
+        ("book.xlsx", b"PK\x03\x04\xff\xfe", "are read from .csv or .parquet files, not from '.xlsx'"),
+        ("seed.csv", "clip,truth,prediction,seed\na,sad,sad,x\n", "'seed' is no whole number in 1 rows, first 'x'"),
+        ("half.csv", "clip,truth,prediction,seed\na,sad,sad,1.5\n", "'seed' is no whole number in 1 rows"),
+        ("fold.csv", "clip,truth,prediction,fold\na,sad,sad,\nb,sad,sad,1\n", "'fold' is no whole number in 1 rows"),
+        ("high.csv", "clip,truth,prediction,p_sad\na,sad,sad,high\n", "sum 1 in 1 rows, first at clip 'a'"),
         ("text.parquet", "clip,truth,prediction\n", "text.parquet: not a readable parquet file"),
     ],
 )

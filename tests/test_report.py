@@ -182,3 +182,21 @@ def test_grid_marks_the_highest_score():
     with pytest.raises(ValueError, match=r"expected \(1, 2\)"):
         figures.grid(axes, np.eye(2), ["a"], ["x", "y"])
     plt.close(figure)
+
+
+def test_a_number_and_its_percent_sign_stay_on_one_line(monkeypatch):
+    glued = {}
+    monkeypatch.setattr("myst_nb.glue", lambda key, value, display: glued.update({key: (value, display)}))
+    report.glue("share", "61.2 % of 24")
+    assert glued == {"share": ("61.2\N{NO-BREAK SPACE}% of 24", False)}
+
+
+def test_grid_writes_percent_marks_the_best_and_leaves_gaps():
+    axes = plt.figure().add_subplot()
+    figures.grid(axes, [[0.5, np.nan], [0.25, 0.75]], ["a", "b"], ["x", "y"])
+    written = {(*text.get_position(), text.get_text(), text.get_fontweight()) for text in axes.texts}
+    assert written == {(0, 0, "50.0", "normal"), (1, 0, "–", "normal"), (0, 1, "25.0", "normal"), (1, 1, "75.0", "bold")}
+    shades = {patch.get_xy(): patch.get_alpha() for patch in axes.patches}
+    assert shades == {(-0.5, -0.5): 0.25, (-0.5, 0.5): 0.0, (0.5, 0.5): 0.5}
+    with pytest.raises(ValueError, match=r"\(2, 2\); expected \(1, 2\)"):
+        figures.grid(axes, [[0.5, 0.5], [0.5, 0.5]], ["a"], ["x", "y"])

@@ -34,7 +34,7 @@ __all__ = [
 
 def _module(name: str) -> ModuleType:
     if name not in _MODULES:
-        raise SerError(f"unknown corpus '{name}'; there are {', '.join(NAMES)}, and corpora.local for your own")
+        raise SerError(f"unknown corpus '{name}'; there are {', '.join(NAMES)}, and a .csv of your own")
     return _MODULES[name]
 
 
