@@ -108,7 +108,7 @@ def load(path: Path | str) -> Experiment:
         raise SerError(f"{path}: no such experiment; there are {sorted(p.name for p in path.parent.glob('*.yaml'))}")
     try:
         content = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise SerError(f"{path}: not valid YAML ({str(error).splitlines()[0]})") from error
     if not isinstance(content, dict):
         raise SerError(f"{path}: expected a mapping with the fields {sorted(FIELDS)}")
@@ -152,6 +152,10 @@ def load(path: Path | str) -> Experiment:
                     **shared,
                 )
             )
+    if not cells:
+        raise SerError(
+            f"{path}: its corpora support nothing of it; the first reason of {len(refused)}: {refused[0]['reason']}"
+        )
     return Experiment(
         content["name"],
         content["question"],
@@ -190,6 +194,13 @@ def _check_names(path: Path, spec: dict) -> None:
             raise SerError(f"{path}: unknown {key} {unknown}; expected some of {sorted(names)}")
     if spec["splits"] not in ("fixed", "per-seed"):
         raise SerError(f"{path}: 'splits' is 'fixed' or 'per-seed', not {spec['splits']!r}")
+    seeds, size = spec["seeds"], spec["train_clips"]
+    if not isinstance(seeds, list) or not seeds or not all(type(seed) is int and seed >= 0 for seed in seeds):
+        raise SerError(f"{path}: 'seeds' must be a list of whole numbers, not {seeds!r}")
+    if not isinstance(spec["tune"], bool):
+        raise SerError(f"{path}: 'tune' is true or false, not {spec['tune']!r}")
+    if size not in (None, "match") and type(size) is not int:
+        raise SerError(f"{path}: 'train_clips' is null, a number, or 'match', not {size!r}")
     if isinstance(spec["folds"], dict) and (missing := sorted(set(spec["corpora"]) - set(spec["folds"]))):
         raise SerError(f"{path}: 'folds' says nothing about {missing}")
 
@@ -200,6 +211,7 @@ def clips_of(corpus: str, harmonisation: str) -> pd.DataFrame:
     return labels.harmonise(corpora.table(corpus), harmonisation)
 
 
+@functools.lru_cache(maxsize=64)
 def make_folds(
     corpus: str, harmonisation: str, protocol: str, n_folds: int | str, seed: int, train_clips: int | None, tune: bool
 ) -> pd.DataFrame:

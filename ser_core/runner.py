@@ -15,28 +15,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ser_core import classical, corpora, features, metrics, runs, store
+from ser_core import corpora, features, runs, store
 from ser_core.errors import SerError
-from ser_core.experiments import Cell, Experiment, clips_of, make_folds
-
-
-@functools.lru_cache(maxsize=32)
-def folds_of(cell: Cell, seed: int) -> pd.DataFrame:
-    """Return the Folds of one seed of a cell."""
-    split_seed = seed if cell.splits == "per-seed" else 0
-    return make_folds(cell.corpus, cell.labels, cell.protocol, cell.folds, split_seed, cell.train_clips, cell.tune)
-
-
-@functools.lru_cache(maxsize=2)
-def _features(corpus: str, harmonisation: str, extractor: str, normalisation: str) -> pd.DataFrame:
-    clips = clips_of(corpus, harmonisation)
-    table = features.load(corpus, extractor)
-    if missing := clips.index.difference(table.index).tolist():
-        raise SerError(
-            f"{corpus}: {len(missing)} clips have no '{extractor}' features, the first is '{missing[0]}'; "
-            f"make them with: ser features {corpus} {extractor}"
-        )
-    return classical.normalise(table.loc[clips.index], clips["speaker"], normalisation)
+from ser_core.experiments import Cell, Experiment
+from ser_core.fitting import fit_fold, folds_of
 
 
 @functools.lru_cache(maxsize=16)
@@ -49,76 +31,18 @@ def data_hash(corpus: str, extractor: str) -> str:
     return digest.hexdigest()[:16]
 
 
-def fit_fold(cell: Cell, seed: int, fold: int) -> tuple[pd.DataFrame, dict]:
-    """Train on one fold's train part (and dev part, once it has chosen) and predict its test part.
-
-    Args:
-        cell: The system.
-        seed: One of its seeds.
-        fold: A fold of its Folds.
-
-    Returns:
-        The predictions of the test clips, and the facts: clips of each part, chosen hyperparameters, dev UAR.
-
-    Raises:
-        SerError: If the test part holds a class that the train part does not.
-    """
-    clips = clips_of(cell.corpus, cell.labels)
-    table = _features(cell.corpus, cell.labels, cell.features, cell.normalisation)
-    folds = folds_of(cell, seed)
-    part = {role: rows["clip"] for role, rows in folds[folds["fold"] == fold].groupby("role", observed=True)}
-    train, test = part["train"], part["test"]
-    names = sorted(clips.loc[train, "emotion"].unique())
-    if absent := sorted(set(clips.loc[test, "emotion"]) - set(names)):
-        raise SerError(f"{cell.system}: fold {fold} tests the classes {absent}, which its training part does not have")
-    code = {name: i for i, name in enumerate(names)}
-
-    def data(which: pd.Series) -> tuple[np.ndarray, np.ndarray]:
-        return table.loc[which].to_numpy("float32"), clips.loc[which, "emotion"].map(code).to_numpy("int64")
-
-    chosen, dev_uar = {}, None
-    fit_on = train
-    if cell.tune:
-        dev = part["dev"]
-        (x_train, y_train), (x_dev, y_dev) = data(train), data(dev)
-        scores = []
-        for setting in classical.settings(cell.model):
-            system = classical.pipeline(cell.model, cell.normalisation, seed=seed, **setting).fit(x_train, y_train)
-            matrix = metrics.confusion(y_dev, system.predict(x_dev), range(len(names)))
-            scores.append(float(metrics.uar(matrix)))
-        best = int(np.argmax(scores))
-        chosen, dev_uar = classical.settings(cell.model)[best], scores[best]
-        fit_on = pd.concat([train, dev])
-    x, y = data(fit_on)
-    x_test, y_test = data(test)
-    system = classical.pipeline(cell.model, cell.normalisation, seed=seed, **chosen).fit(x, y)
-    predictions = pd.DataFrame(
-        {
-            "clip": test.to_numpy(),
-            "speaker": clips.loc[test, "speaker"].to_numpy(),
-            "fold": fold,
-            "seed": seed,
-            "truth": [names[i] for i in y_test],
-            "prediction": [names[i] for i in system.predict(x_test)],
-        }
-    )
-    if hasattr(system, "predict_proba"):
-        probabilities = system.predict_proba(x_test).astype("float32")
-        for i, name in enumerate(names):
-            predictions[runs.PROBABILITY + name] = probabilities[:, i]
-    facts = {
-        "n_train": len(train),
-        "n_dev": len(part.get("dev", ())),
-        "n_test": len(test),
-        "chosen": chosen,
-        "dev_uar": dev_uar,
-    }
-    return predictions, facts
+@functools.lru_cache(maxsize=1024)
+def folds_hash(cell: Cell) -> str:
+    """Return 16 hex digits of who is trained on and who is tested, in all seeds and folds of a cell."""
+    digest = hashlib.sha256()
+    for seed in cell.seeds:
+        digest.update(folds_of(cell, seed)[["fold", "role", "clip"]].to_csv(index=False).encode())
+    return digest.hexdigest()[:16]
 
 
 def key(cell: Cell) -> str:
-    """Return the digest of all that decides a cell's predictions: cell, data and code."""
-    return store.digest(asdict(cell), data_hash(cell.corpus, cell.features), runs.code_hash())
+    """Return the digest of all that decides a cell's predictions: cell, folds, data and code."""
+    return store.digest(asdict(cell), folds_hash(cell), data_hash(cell.corpus, cell.features), runs.code_hash())
 
 
 def _part(experiment: str, cell: Cell, seed: int, fold: int, cell_key: str) -> Path:
@@ -216,6 +140,7 @@ def _assemble(experiment: Experiment, cell: Cell, cell_key: str) -> Path:
         "key": cell_key,
         "code": runs.code_hash(),
         "data": data_hash(cell.corpus, cell.features),
+        "divisions": folds_hash(cell),
         "versions": runs.versions(),
         "folds": facts,
         "measured": measured,

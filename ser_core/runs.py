@@ -14,8 +14,8 @@ from ser_core.errors import SerError
 COLUMNS = ("clip", "speaker", "fold", "seed", "truth", "prediction")
 PROBABILITY = metrics.PROBABILITY
 
-# The modules whose code decides predictions; the features carry their own extractor and version.
-PREDICTING = ("clips", "labels", "splits", "classical", "experiments", "runner")
+# The modules whose code decides predictions, beside the folds and the features, which are hashed as they are.
+PREDICTING = ("classical", "fitting")
 
 
 @dataclass(frozen=True)

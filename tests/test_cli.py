@@ -23,7 +23,7 @@ from predictions import system, with_probabilities
 from sklearn.dummy import DummyClassifier
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, brier_score_loss, f1_score, recall_score
 
-from ser_core import audit, cards, cli, corpora, experiments, features, runner, runs, store, toy
+from ser_core import audit, cards, cli, corpora, experiments, features, fitting, runner, runs, store, toy
 from ser_core.corpora import Download
 from ser_core.features import files
 
@@ -362,11 +362,15 @@ def test_audit_of_what_cannot_be_is_one_line(refused, words, match):
         ("clip,role\nlocal/s01_t01_angry_r1,test\nlocal/s01_t01_angry_r1,train\n", "more than one role"),
         ("clip,role\nlocal/s01_t01_angry_r1,\n", "1 rows have an empty clip, fold or role"),
         ("clip,role\nlocal/s01_t01_angry_r1,test\n", "fold 0 has no train clip"),
+        ("clip,fold,role\nlocal/s01_t01_angry_r1,a,test\n", "folds.csv: fold 'a' is no whole number"),
+        ("clip,fold,role\n", "the folds are empty"),
+        ("", "folds.csv: not a readable CSV table"),
+        (b"\xff\xfe", "folds.csv: not a readable CSV table"),
     ],
 )
 def test_audit_of_bad_folds_is_one_line(refused, stores, clean, content, match):
     path = stores / "folds.csv"
-    path.write_text(content)
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
     refused("audit", clean, "--folds", path, match=match)
 
 
@@ -592,7 +596,7 @@ def test_fetch_of_an_unknown_corpus_is_one_line(refused):
 @pytest.fixture
 def trial(stores):
     """An experiment on a synthetic corpus that stands in for URDU, with made-up features; returns its file."""
-    caches = (experiments.clips_of, runner.folds_of, runner._features, runner.data_hash)
+    caches = (experiments.clips_of, experiments.make_folds, fitting._features, runner.data_hash, runner.folds_hash)
     for function in caches:
         function.cache_clear()
     clips = toy.clips(speakers=8, sentences=2).assign(corpus="urdu")
@@ -665,6 +669,15 @@ def test_run_goes_on_where_it_was_interrupted(ser, trial, monkeypatch):
         ({"seed": 1}, r"trial.yaml: unknown fields \['seed'\]"),
         ({"name": "other"}, "trial.yaml: its name is 'other', not that of the file, 'trial'"),
         ({"protocols": "speaker"}, "trial.yaml: 'protocols' must be a list"),
+        ({"seeds": 3}, "trial.yaml: 'seeds' must be a list of whole numbers, not 3"),
+        ({"seeds": []}, "trial.yaml: 'seeds' must be a list"),
+        ({"seeds": ["a"]}, "trial.yaml: 'seeds' must be a list"),
+        ({"tune": "perhaps"}, "trial.yaml: 'tune' is true or false, not 'perhaps'"),
+        ({"train_clips": "few"}, "trial.yaml: 'train_clips' is null, a number, or 'match', not 'few'"),
+        (
+            {"protocols": ["session"]},
+            "trial.yaml: its corpora support nothing of it; the first reason of 1: urdu states",
+        ),
         ({"labels": "common5"}, "unknown harmonisation 'common5'"),
         ({"folds": 1}, "n_folds=1: expected an integer of 2 or more, or 'loo'"),
         ({"protocols": ["speaker"], "train_clips": 1000}, "train_clips=1000: fold 0 has .* train clips"),
@@ -681,6 +694,8 @@ def test_run_of_no_experiment_is_one_line(refused, trial):
     trial.write_text(trial.read_text().replace("- session\n", ""))
     refused("run", trial, "--only", "forest", match="no system of 'trial' contains 'forest'; the first is 'urdu.spea")
     trial.write_text("question: [")
+    refused("run", trial, match="trial.yaml: not valid YAML")
+    trial.write_bytes(b"name: \xff")
     refused("run", trial, match="trial.yaml: not valid YAML")
     trial.write_text("just words")
     refused("run", trial, match="trial.yaml: expected a mapping")

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ser_core import corpora, experiments, features, labels, runner, runs, splits, store
+from ser_core import corpora, experiments, features, fitting, labels, runner, runs, splits, store
 from ser_core.errors import SerError
 
 FILES = sorted((store.results() / "runs").glob("*/*/run.json"))
@@ -92,7 +92,7 @@ def test_run_was_made_from_the_features_that_are_there(name):
 def test_a_fold_fitted_again_gives_the_committed_predictions(name):
     run = runs.read(*name.split("/"))
     cell = cell_of(run)
-    predictions, facts = runner.fit_fold(cell, cell.seeds[-1], 0)
+    predictions, facts = fitting.fit_fold(cell, cell.seeds[-1], 0)
     table = run.predictions
     committed = table[(table["seed"] == cell.seeds[-1]) & (table["fold"] == 0)].set_index("clip")["prediction"]
     again = predictions.set_index("clip")["prediction"].reindex(committed.index)

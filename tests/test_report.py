@@ -195,7 +195,12 @@ def test_grid_writes_percent_marks_the_best_and_leaves_gaps():
     axes = plt.figure().add_subplot()
     figures.grid(axes, [[0.5, np.nan], [0.25, 0.75]], ["a", "b"], ["x", "y"])
     written = {(*text.get_position(), text.get_text(), text.get_fontweight()) for text in axes.texts}
-    assert written == {(0, 0, "50.0", "normal"), (1, 0, "–", "normal"), (0, 1, "25.0", "normal"), (1, 1, "75.0", "bold")}
+    assert written == {
+        (0, 0, "50.0", "normal"),
+        (1, 0, "–", "normal"),
+        (0, 1, "25.0", "normal"),
+        (1, 1, "75.0", "bold"),
+    }
     shades = {patch.get_xy(): patch.get_alpha() for patch in axes.patches}
     assert shades == {(-0.5, -0.5): 0.25, (-0.5, 0.5): 0.0, (0.5, 0.5): 0.5}
     with pytest.raises(ValueError, match=r"\(2, 2\); expected \(1, 2\)"):

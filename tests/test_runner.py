@@ -10,7 +10,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from ser_core import corpora, experiments, features, runner, runs, splits, store, toy
+from ser_core import corpora, experiments, features, fitting, runner, runs, splits, store, toy
 from ser_core.errors import SerError
 from ser_core.features import files
 
@@ -19,7 +19,7 @@ from ser_core.features import files
 def stores(tmp_path, monkeypatch):
     monkeypatch.setenv("SER_RESULTS", str(tmp_path / "results"))
     monkeypatch.setenv("SER_CACHE", str(tmp_path / "cache"))
-    caches = (experiments.clips_of, runner.folds_of, runner._features, runner.data_hash)
+    caches = (experiments.clips_of, experiments.make_folds, fitting._features, runner.data_hash, runner.folds_hash)
     for function in caches:
         function.cache_clear()
     clips = toy.clips(speakers=8, sentences=3, repetitions=2).assign(corpus="urdu")
@@ -129,7 +129,7 @@ def test_nothing_runs_twice_until_data_or_cell_change(write):
     table, clips, spec = features.load("urdu", "egemaps"), corpora.table("urdu"), features.get("egemaps")
     files.save(table + 1, "urdu", spec, clips)
     runner.data_hash.cache_clear()
-    runner._features.cache_clear()
+    fitting._features.cache_clear()
     assert len(runner.run(experiments.load(write()), jobs=1, progress=False)) == 1
 
 

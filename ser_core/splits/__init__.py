@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from ser_core import store
+from ser_core.corpora.base import read_csv
 from ser_core.errors import RefusalError, SerError
 from ser_core.splits import grouped
 from ser_core.splits.checks import ROLES, absent, check, check_scoring, promised
@@ -113,12 +114,16 @@ def read(path: Path, clips: pd.DataFrame) -> pd.DataFrame:
     path = Path(path)
     if not path.is_file():
         raise SerError(f"{path}: no such file; expected a CSV or parquet with the columns clip, fold, role")
-    table = store.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
+    table = store.read_parquet(path) if path.suffix == ".parquet" else read_csv(path, ("clip", "role"))
     if missing := [name for name in ("clip", "role") if name not in table]:
         raise SerError(f"{path}: lacks the columns {missing}; it has {list(table.columns)}")
     table = table.assign(fold=table["fold"] if "fold" in table else 0)[["clip", "fold", "role"]]
     if table.isna().any(axis=None):
         raise SerError(f"{path}: {table.isna().any(axis=1).sum()} rows have an empty clip, fold or role")
+    numbers = pd.to_numeric(table["fold"], errors="coerce")
+    if (broken := numbers.mod(1) != 0).any():
+        raise SerError(f"{path}: fold {table.loc[broken, 'fold'].iloc[0]!r} is no whole number")
+    table = table.assign(fold=numbers.astype("int64"))
     order = table.assign(rank=table["role"].map({role: i for i, role in enumerate(ROLES)}))
     folds = order.sort_values(["fold", "rank", "clip"], ignore_index=True).drop(columns="rank")
     folds = folds.astype({"clip": "str", "role": "str"})

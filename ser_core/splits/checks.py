@@ -25,6 +25,8 @@ def check(folds: pd.DataFrame, clips: pd.DataFrame) -> None:
     rule = protocols.GIVEN if name == "given" else protocols.get(name)
     if missing := {"clip", "fold", "role"} - set(folds):
         raise SerError(f"folds lack the columns {sorted(missing)}; they have {list(folds.columns)}")
+    if not len(folds):
+        raise SerError("the folds are empty; expected a row for each clip and fold")
     _first(folds, ~folds["role"].isin(ROLES), f"has a role that is none of {list(ROLES)}")
     _first(folds, ~folds["clip"].isin(clips.index), "is not in the Clips table")
     _first(folds, folds.duplicated(["fold", "clip"]), "has more than one role")
