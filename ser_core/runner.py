@@ -128,6 +128,11 @@ def _assemble(experiment: Experiment, cell: Cell, cell_key: str) -> Path:
     columns = [name for name in predictions if name.startswith(runs.PROBABILITY)]
     # A class that a fold's training part lacks has probability 0 there.
     predictions[columns] = predictions[columns].fillna(0.0)
+    notes = []
+    if lost := int(((predictions[columns].sum(axis=1) - 1).abs() > 1e-3).sum()) if columns else 0:
+        # Naive Bayes divides zero by zero where every class is impossible; its answers stand, its confidence does not.
+        predictions = predictions.drop(columns=columns)
+        notes.append(f"probabilities left out: {lost} clips have none that sum to 1")
     measured = {
         "device": f"cpu, {platform.machine()}",
         "seconds": round(sum(fact.pop("seconds") for fact in facts), 3),
@@ -143,6 +148,7 @@ def _assemble(experiment: Experiment, cell: Cell, cell_key: str) -> Path:
         "divisions": folds_hash(cell),
         "versions": runs.versions(),
         "folds": facts,
+        "notes": notes,
         "measured": measured,
     }
     path = runs.write(runs.Run(experiment.name, cell.system, predictions, info))

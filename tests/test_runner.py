@@ -185,3 +185,19 @@ def test_a_class_absent_from_training_is_said(write):
     experiments.clips_of.cache_clear()
     with pytest.raises(SerError, match=r"tests the classes \['angry'\], which its training part does not have"):
         runner.run(experiments.load(write(folds="loo")), jobs=1, progress=False)
+
+
+def test_probabilities_that_are_no_numbers_are_left_out_and_noted(write, monkeypatch):
+    original = runner.fit_fold
+
+    def without_confidence(cell, seed, fold):
+        predictions, facts = original(cell, seed, fold)
+        columns = [name for name in predictions if name.startswith("p_")]
+        predictions.loc[0, columns] = np.nan
+        return predictions, facts
+
+    monkeypatch.setattr(runner, "fit_fold", without_confidence)
+    (path,) = runner.run(experiments.load(write(models=["bayes"])), jobs=1, progress=False)
+    run = runs.read("trial", path.name)
+    assert list(run.predictions) == list(runs.COLUMNS)
+    assert run.info["notes"] == ["probabilities left out: 4 clips have none that sum to 1"]
