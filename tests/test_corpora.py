@@ -205,8 +205,8 @@ def test_reading_is_deterministic(corpus, monkeypatch, tmp_path_factory):
 
 def test_unknown_corpus_and_no_folder(monkeypatch):
     monkeypatch.delenv("SER_DATA", raising=False)
-    with pytest.raises(SerError, match="unknown corpus 'iemocap'; there are ravdess,"):
-        corpora.read("iemocap")
+    with pytest.raises(SerError, match="unknown corpus 'msp'; there are ravdess,"):
+        corpora.read("msp")
     with pytest.raises(SerError, match="set SER_DATA"):
         corpora.read("ravdess")
 

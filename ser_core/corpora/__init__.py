@@ -7,15 +7,36 @@ from types import ModuleType
 import pandas as pd
 
 from ser_core import clips, store
-from ser_core.corpora import banglaser, emodb, local, meld, punjabi_elc, ravdess, recordings, savee, tess, urdu
+from ser_core.corpora import (
+    banglaser,
+    crema_d,
+    emodb,
+    iemocap,
+    iitkgp_sehsc,
+    local,
+    meld,
+    punjabi_elc,
+    punjabi_rasa,
+    ravdess,
+    recordings,
+    savee,
+    shemo,
+    tess,
+    urdu,
+)
 from ser_core.corpora.base import BadNameError, Corpus, Download, Reading
 from ser_core.errors import SerError
 
-_MODULES = {m.INFO.name: m for m in (ravdess, emodb, urdu, savee, tess, banglaser, meld, punjabi_elc)}
-NAMES = tuple(_MODULES)
-"""The corpora with a loader of their own; for any other see `ser_core.corpora.local`."""
+_AT_HAND = (ravdess, emodb, urdu, savee, tess, banglaser, meld, punjabi_elc)
+_NOT_AT_HAND = (crema_d, iemocap, punjabi_rasa, shemo, iitkgp_sehsc)
+_MODULES = {m.INFO.name: m for m in (*_AT_HAND, *_NOT_AT_HAND)}
+NAMES = tuple(m.INFO.name for m in _AT_HAND)
+"""The corpora with a loader, a committed table, a card and results; for any other see `ser_core.corpora.local`."""
+ABSENT = tuple(m.INFO.name for m in _NOT_AT_HAND)
+"""Loaders for corpora whose recordings we did not have: no committed table, no card, no results."""
 
 __all__ = [
+    "ABSENT",
     "NAMES",
     "Corpus",
     "Download",
@@ -34,7 +55,10 @@ __all__ = [
 
 def _module(name: str) -> ModuleType:
     if name not in _MODULES:
-        raise SerError(f"unknown corpus '{name}'; there are {', '.join(NAMES)}, and a .csv of your own")
+        raise SerError(
+            f"unknown corpus '{name}'; there are {', '.join(NAMES)}, with a loader only {', '.join(ABSENT)}, and a "
+            f".csv of your own"
+        )
     return _MODULES[name]
 
 
@@ -69,7 +93,7 @@ def read(name: str, folder: Path | None = None, *, progress: bool = False) -> Re
     """Read and check a corpus in its official layout, as WAV or as FLAC of the same names.
 
     Args:
-        name: One of `NAMES`.
+        name: One of `NAMES` or `ABSENT`.
         folder: Where it is; by default ``$SER_DATA/<name>``.
         progress: Show a progress bar.
 
@@ -86,7 +110,7 @@ def table(name: str) -> pd.DataFrame:
     """Return the committed Clips table of a corpus; no audio is needed.
 
     Args:
-        name: One of `NAMES`.
+        name: One of `NAMES`; one of `ABSENT` once you have written its table.
 
     Returns:
         The Clips table; that of MELD has no transcripts, which may not be redistributed.
@@ -99,7 +123,13 @@ def table(name: str) -> pd.DataFrame:
         1440
     """
     _module(name)
-    return clips.validate(store.read_parquet(table_path(name), index="clip"))
+    path = table_path(name)
+    if name in ABSENT and not path.is_file():
+        raise SerError(
+            f"{path}: no such file; no recording of {name} was at hand, so read yours with ser_core.corpora.read and "
+            f"write the table with write_table"
+        )
+    return clips.validate(store.read_parquet(path, index="clip"))
 
 
 def table_path(name: str) -> Path:

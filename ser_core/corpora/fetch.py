@@ -13,21 +13,26 @@ from ser_core.errors import SerError
 
 _BLOCK = 1 << 16  # what is lost of a download that breaks off
 _TIMEOUT_S = 60
+_ACCESS = {
+    "public": "to all, but has to be fetched by hand",
+    "request": "by request only",
+    "gated": "by agreement only",
+}
 
 
 def fetch(name: str, to: Path, *, progress: bool = True) -> str:
-    """Download a public corpus into a folder, or say how to get one that is not public.
+    """Download a public corpus into a folder, or say how to get one that has to be fetched by hand.
 
     A download that was cut off goes on where it stopped when the same call is made again. A file with a wrong
     size or checksum is removed. Nothing is downloaded that is already there with the right checksum.
 
     Args:
-        name: One of `ser_core.corpora.NAMES`.
+        name: One of `ser_core.corpora.NAMES` or `ser_core.corpora.ABSENT`.
         to: Folder to make ``<name>/`` in, the value for ``SER_DATA``.
         progress: Show a progress bar.
 
     Returns:
-        What was done and where it is, or for a corpus that is not public, the steps.
+        What was done and where it is, or for a corpus without a file to fetch, the steps.
 
     Raises:
         SerError: If there is no such corpus, a server does not answer, or what it sends is not the file.
@@ -35,9 +40,8 @@ def fetch(name: str, to: Path, *, progress: bool = True) -> str:
     info = corpora.info(name)
     terms = f"Licence: {info.licence}. Cite {info.citation} (see book/references.bib)."
     folder = Path(to) / name
-    if info.access != "public":
-        how = "by request" if info.access == "request" else "by agreement"
-        return f"{info.title} is available {how} only. {terms}\n{info.how_to_get}\nPut it into {folder}."
+    if not info.downloads:
+        return f"{info.title} is available {_ACCESS[info.access]}. {terms}\n{info.how_to_get}\nPut it into {folder}."
     unchecked = []
     for item in info.downloads:
         digest = download(item, folder, progress=progress)
