@@ -4,9 +4,7 @@ import pytest
 
 
 def pytest_collection_modifyitems(config, items):
-    if os.environ.get("SER_DATA"):
-        return
-    skip = pytest.mark.skip(reason="SER_DATA is not set")
-    for item in items:
-        if "needs_data" in item.keywords:
-            item.add_marker(skip)
+    for variable, marker in (("SER_DATA", "needs_data"), ("SER_WEIGHTS", "needs_weights")):
+        for item in items:
+            if not os.environ.get(variable) and marker in item.keywords:
+                item.add_marker(pytest.mark.skip(reason=f"{variable} is not set"))

@@ -7,8 +7,9 @@ from importlib import metadata
 
 import numpy as np
 
+from ser_core import acoustic
 from ser_core.errors import SerError
-from ser_core.features import acoustic, smile
+from ser_core.features import embedding, smile
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class Extractor:
         function: ``function(samples, rate)`` gives one value a column, of mono float32 samples in [-1, 1].
         may_be_undefined: Columns that ``function`` may return as NaN, such as the pitch of a clip without
             voice; the store keeps them as ``parameters["undefined"]`` and lists the clips.
+        names: Names of the features, where ``function`` needs more than this package to tell.
         committed: Whether the files are kept in ``results/features``, where the corpus's terms allow it.
     """
 
@@ -34,12 +36,13 @@ class Extractor:
     packages: tuple[str, ...]
     function: Callable[[np.ndarray, int], dict[str, float]]
     may_be_undefined: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
     committed: bool = True
 
     @cached_property
     def columns(self) -> tuple[str, ...]:
         """The names of the features, in the order of the store."""
-        return tuple(self.function(np.zeros(16_000, dtype="float32"), 16_000))
+        return self.names or tuple(self.function(np.zeros(16_000, dtype="float32"), 16_000))
 
     @property
     def identity(self) -> dict:
@@ -96,6 +99,15 @@ EXTRACTORS: dict[str, Extractor] = {
             packages=("librosa", "praat-parselmouth"),
             function=acoustic.praat31,
             may_be_undefined=("f0_mean", "jitter", "shimmer"),
+        ),
+        Extractor(
+            name="byol-s",
+            title="BYOL-S",
+            version=1,
+            parameters=embedding.PARAMETERS,
+            packages=("torch", "torchaudio"),
+            function=embedding.byol_s,
+            names=embedding.COLUMNS,
         ),
         Extractor(
             name="levels",

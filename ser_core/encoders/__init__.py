@@ -1,0 +1,41 @@
+"""Pretrained encoders of speech behind one interface: which name stands for which."""
+
+from ser_core.encoders.base import Encoded, Encoder, pad
+from ser_core.errors import SerError
+
+__all__ = ["Encoded", "Encoder", "load", "pad"]
+
+
+def load(name: str, *, revision: str | None = None) -> Encoder:
+    """Return a pretrained encoder.
+
+    Args:
+        name: ``byol-s``; a spectrogram network, one of `ser_core.encoders.spectrogram.NAMES`; or a Hub id or folder of
+            a speech encoder of transformers, see `ser_core.encoders.hub.load`.
+        revision: The commit of a Hub id.
+
+    Returns:
+        The encoder, in evaluation mode.
+
+    Raises:
+        SerError: If a revision is given for what is no Hub id, or the checkpoint is not there or cannot be used.
+
+    Examples:
+        >>> load("vgg16-mel", revision="main")
+        Traceback (most recent call last):
+        ser_core.errors.SerError: vgg16-mel: only a Hub id has a revision, not this; leave the revision 'main' out
+    """
+    # Imported here, because each brings a library that the others can do without.
+    if name == "byol-s":
+        from ser_core.encoders import byol as module
+    else:
+        from ser_core.encoders import spectrogram
+
+        if name not in spectrogram.NAMES:
+            from ser_core.encoders import hub
+
+            return hub.load(name, revision=revision)
+        module = spectrogram
+    if revision is not None:
+        raise SerError(f"{name}: only a Hub id has a revision, not this; leave the revision '{revision}' out")
+    return module.load(name)
