@@ -10,6 +10,7 @@ import yaml
 
 from ser_core import classical, corpora, features, labels, splits
 from ser_core.errors import RefusalError, SerError
+from ser_core.recipes import Recipe, recipe
 
 FIELDS = {
     "name": "name of the experiment and of its folder of Runs",
@@ -19,15 +20,23 @@ FIELDS = {
     "features": "feature sets",
     "models": "names of classifiers",
     "normalisations": "none, train, speaker",
+    "networks": "instead of features, models and normalisations: name of a network to its settings",
+    "recipe": "settings that the networks share, see ser_core.recipes.Recipe",
+    "fusions": "instead of all these: name of a fusion to its members, rule, and whether seeds are averaged",
     "labels": "label harmonisation",
     "folds": "number of folds, or 'loo', or a mapping from <corpus> or <corpus>.<protocol> to these",
     "seeds": "seeds of the models, and of the splits where 'splits' is 'per-seed'",
-    "splits": "'fixed' (split seed 0) or 'per-seed'",
+    "splits": "'fixed' (split seed 0) or 'per-seed'; for networks 'fixed' or a list of split seeds, crossed with seeds",
     "tune": "choose hyperparameters on the dev part of each fold",
     "train_clips": "null, a number, or 'match': the smallest training part among the protocols, for every protocol",
 }
 _DEFAULTS = {
+    "features": [],
+    "models": [],
     "normalisations": ["train"],
+    "networks": {},
+    "recipe": {},
+    "fusions": {},
     "labels": "native",
     "folds": 5,
     "seeds": [0],
@@ -75,6 +84,97 @@ class Cell:
 
 
 @dataclass(frozen=True)
+class TrainingCell:
+    """One network, trained on one corpus under one protocol: everything that decides its predictions.
+
+    Attributes:
+        corpus: Corpus to train and test on.
+        protocol: Split protocol.
+        name: Name of the network within its experiment.
+        recipe: How it is trained.
+        labels: Label harmonisation.
+        folds: Number of folds or ``loo``.
+        seeds: Seeds of the training, one full set of predictions each.
+        split_seed: Seed of the division, the same for all of them.
+        train_clips: Size that every training part is cut to, or None.
+    """
+
+    corpus: str
+    protocol: str
+    name: str
+    recipe: Recipe
+    labels: str
+    folds: int | str
+    seeds: tuple[int, ...]
+    split_seed: int
+    train_clips: int | None
+
+    @property
+    def system(self) -> str:
+        """Name of the Run's folder."""
+        split = f".split{self.split_seed}" if self.split_seed else ""
+        return f"{self.corpus}.{self.protocol}.{self.name}{split}"
+
+    @property
+    def tune(self) -> bool:
+        """Whether the dev part decides when to stop."""
+        return self.recipe.patience is not None
+
+
+@dataclass(frozen=True)
+class FusionCell:
+    """Systems of one corpus and protocol whose probabilities are put together.
+
+    Attributes:
+        corpus: The corpus.
+        protocol: Split protocol of all members.
+        name: Name of the fusion within its experiment.
+        members: Names of Runs with a dev table, ``<experiment>/<system>``, and systems on stored features,
+            ``<features>/<model>/<normalisation>``.
+        rule: A key of `ser_core.fusion.RULES`.
+        average: Whether a Run's probabilities are first averaged over its seeds.
+        labels: Label harmonisation.
+        folds: Number of folds or ``loo``.
+        seeds: Seeds, one full set of predictions each.
+    """
+
+    corpus: str
+    protocol: str
+    name: str
+    members: tuple[str, ...]
+    rule: str
+    average: bool
+    labels: str
+    folds: int | str
+    seeds: tuple[int, ...]
+    split_seed: int = 0
+    train_clips: None = None
+    tune: bool = True
+
+    @property
+    def system(self) -> str:
+        """Name of the Run's folder."""
+        return f"{self.corpus}.{self.protocol}.{self.name}"
+
+
+AnyCell = Cell | TrainingCell | FusionCell
+
+
+def cell(fields: dict) -> AnyCell:
+    """Return the cell that a ``run.json`` holds.
+
+    Args:
+        fields: What `dataclasses.asdict` made of a cell.
+    """
+    fields = fields | {"seeds": tuple(fields["seeds"])}
+    if "recipe" in fields:
+        return TrainingCell(**fields | {"recipe": Recipe(**fields["recipe"])})
+    if "members" in fields:
+        return FusionCell(**fields | {"members": tuple(fields["members"])})
+    return Cell(**fields)
+
+
+@dataclass(frozen=True)
 class Experiment:
     """An experiment file, resolved.
 
@@ -87,7 +187,7 @@ class Experiment:
 
     name: str
     question: str
-    cells: tuple[Cell, ...]
+    cells: tuple[AnyCell, ...]
     refused: pd.DataFrame
 
 
@@ -119,7 +219,71 @@ def load(path: Path | str) -> Experiment:
     if content["name"] != path.stem:
         raise SerError(f"{path}: its name is '{content['name']}', not that of the file, '{path.stem}'")
     spec = _DEFAULTS | content
-    _check_names(path, spec)
+    _check_names(path, spec, set(content))
+    made = _training_cells if spec["networks"] else _fusion_cells if spec["fusions"] else _feature_cells
+    cells, refused = made(path, spec)
+    if not cells:
+        raise SerError(
+            f"{path}: its corpora support nothing of it; the first reason of {len(refused)}: {refused[0]['reason']}"
+        )
+    return Experiment(
+        content["name"],
+        content["question"],
+        tuple(cells),
+        pd.DataFrame(refused, columns=["corpus", "what", "reason"]),
+    )
+
+
+def _training_cells(path: Path, spec: dict) -> tuple[list[TrainingCell], list[dict]]:
+    """Return the networks of an experiment file and what its corpora cannot support."""
+    if spec["train_clips"] == "match":
+        raise SerError(f"{path}: 'train_clips' is a number for networks, not 'match'")
+    cells, refused = [], []
+    shared = {"labels": spec["labels"], "train_clips": spec["train_clips"], "seeds": tuple(spec["seeds"])}
+    split_seeds = [0] if spec["splits"] == "fixed" else spec["splits"]
+    for name, settings in spec["networks"].items():
+        try:
+            how = recipe({**spec["recipe"], **(settings or {})})
+        except SerError as error:
+            raise SerError(f"{path}: network '{name}': {error}") from error
+        for corpus, protocol, split in itertools.product(spec["corpora"], spec["protocols"], split_seeds):
+            where = {"corpus": corpus, "protocol": protocol, "folds": _n_folds(spec["folds"], corpus, protocol)}
+            made = TrainingCell(name=name, recipe=how, split_seed=split, **where, **shared)
+            try:
+                division(made, 0)
+                cells.append(made)
+            except RefusalError as error:
+                refused.append({"corpus": corpus, "what": protocol, "reason": str(error)})
+    return cells, refused
+
+
+def _fusion_cells(path: Path, spec: dict) -> tuple[list[FusionCell], list[dict]]:
+    """Return the fusions of an experiment file."""
+    cells = []
+    for (name, fusion), corpus, protocol in itertools.product(
+        spec["fusions"].items(), spec["corpora"], spec["protocols"]
+    ):
+        if set(fusion) != {"members", "rule", "average"}:
+            raise SerError(f"{path}: fusion '{name}' has {sorted(fusion)}; expected members, rule and average")
+        seeds = tuple(spec["seeds"][:1] if fusion["average"] else spec["seeds"])
+        cells.append(
+            FusionCell(
+                corpus=corpus,
+                protocol=protocol,
+                name=name,
+                members=tuple(member.format(corpus=corpus, protocol=protocol) for member in fusion["members"]),
+                rule=fusion["rule"],
+                average=fusion["average"],
+                labels=spec["labels"],
+                folds=_n_folds(spec["folds"], corpus, protocol),
+                seeds=seeds,
+            )
+        )
+    return cells, []
+
+
+def _feature_cells(path: Path, spec: dict) -> tuple[list[Cell], list[dict]]:
+    """Return the systems on stored features of an experiment file and what its corpora cannot support."""
     cells, refused = [], []
     for corpus in spec["corpora"]:
         shared = {key: spec[key] for key in ("labels", "splits", "tune")} | {"corpus": corpus}
@@ -152,16 +316,7 @@ def load(path: Path | str) -> Experiment:
                     **shared,
                 )
             )
-    if not cells:
-        raise SerError(
-            f"{path}: its corpora support nothing of it; the first reason of {len(refused)}: {refused[0]['reason']}"
-        )
-    return Experiment(
-        content["name"],
-        content["question"],
-        tuple(cells),
-        pd.DataFrame(refused, columns=["corpus", "what", "reason"]),
-    )
+    return cells, refused
 
 
 def _smallest_train(spec: dict, corpus: str, protocol: str, n_folds: int | str) -> int:
@@ -178,7 +333,7 @@ def _n_folds(folds: int | str | dict, corpus: str, protocol: str) -> int | str:
     return folds.get(f"{corpus}.{protocol}", folds[corpus])
 
 
-def _check_names(path: Path, spec: dict) -> None:
+def _check_names(path: Path, spec: dict, given: set[str]) -> None:
     """Raise if a list in an experiment file holds an unknown name."""
     known = {
         "corpora": corpora.NAMES,
@@ -187,15 +342,24 @@ def _check_names(path: Path, spec: dict) -> None:
         "models": classical.MODELS,
         "normalisations": classical.NORMALISATIONS,
     }
+    if instead := [key for key in ("networks", "fusions") if spec[key]]:
+        if not all(isinstance(spec[key], dict) for key in ("networks", "recipe", "fusions")):
+            raise SerError(f"{path}: 'networks', 'recipe' and 'fusions' are mappings from names to settings")
+        if both := sorted({"features", "models", "normalisations", "tune", *instead[1:]} & given):
+            raise SerError(f"{path}: '{instead[0]}' stands for {both}; use one or the other")
+        known = {key: known[key] for key in ("corpora", "protocols")}
     for key, names in known.items():
         if not isinstance(spec[key], list) or not spec[key]:
             raise SerError(f"{path}: '{key}' must be a list with at least one name, not {spec[key]!r}")
         if unknown := [name for name in spec[key] if name not in names]:
             raise SerError(f"{path}: unknown {key} {unknown}; expected some of {sorted(names)}")
-    if spec["splits"] not in ("fixed", "per-seed"):
+    if spec["networks"]:
+        if spec["splits"] != "fixed" and not _seeds(spec["splits"]):
+            raise SerError(f"{path}: 'splits' is 'fixed' or a list of whole numbers, not {spec['splits']!r}")
+    elif spec["splits"] not in ("fixed", "per-seed"):
         raise SerError(f"{path}: 'splits' is 'fixed' or 'per-seed', not {spec['splits']!r}")
     seeds, size = spec["seeds"], spec["train_clips"]
-    if not isinstance(seeds, list) or not seeds or not all(type(seed) is int and seed >= 0 for seed in seeds):
+    if not _seeds(seeds):
         raise SerError(f"{path}: 'seeds' must be a list of whole numbers, not {seeds!r}")
     if not isinstance(spec["tune"], bool):
         raise SerError(f"{path}: 'tune' is true or false, not {spec['tune']!r}")
@@ -203,6 +367,11 @@ def _check_names(path: Path, spec: dict) -> None:
         raise SerError(f"{path}: 'train_clips' is null, a number, or 'match', not {size!r}")
     if isinstance(spec["folds"], dict) and (missing := sorted(set(spec["corpora"]) - set(spec["folds"]))):
         raise SerError(f"{path}: 'folds' says nothing about {missing}")
+
+
+def _seeds(value: object) -> bool:
+    """Return whether a value is a list of seeds."""
+    return isinstance(value, list) and bool(value) and all(type(seed) is int and seed >= 0 for seed in value)
 
 
 @functools.lru_cache(maxsize=8)
@@ -231,3 +400,17 @@ def make_folds(
     folds = splits.make(clips, protocol, n_folds=n_folds, seed=seed, train_clips=train_clips, dev=dev)
     splits.check(folds, clips)
     return folds
+
+
+def division(cell: AnyCell, seed: int) -> pd.DataFrame:
+    """Return the Folds of one seed of a cell.
+
+    Args:
+        cell: The system.
+        seed: One of its seeds.
+    """
+    if isinstance(cell, Cell):
+        split_seed = seed if cell.splits == "per-seed" else 0
+    else:
+        split_seed = cell.split_seed
+    return make_folds(cell.corpus, cell.labels, cell.protocol, cell.folds, split_seed, cell.train_clips, cell.tune)

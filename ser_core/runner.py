@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+import os
 import platform
 import resource
 import shutil
@@ -15,10 +16,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ser_core import corpora, features, runs, store
+from ser_core import corpora, features, fusion, runs, store
 from ser_core.errors import SerError
-from ser_core.experiments import Cell, Experiment
-from ser_core.fitting import fit_fold, folds_of
+from ser_core.experiments import AnyCell, Cell, Experiment, FusionCell, TrainingCell, division
+from ser_core.fitting import fit_fold
 
 
 @functools.lru_cache(maxsize=16)
@@ -31,41 +32,92 @@ def data_hash(corpus: str, extractor: str) -> str:
     return digest.hexdigest()[:16]
 
 
+def audio_hash(corpus: str) -> str:
+    """Return 16 hex digits of what a corpus gives a network: what is heard in each clip, and who says what in it."""
+    table = corpora.table(corpus)
+    facts = table[["sha256", "speaker", "gender", "emotion", "sentence", "session", "split"]]
+    return hashlib.sha256(facts.to_csv(na_rep="?").encode()).hexdigest()[:16]
+
+
+def data_of(cell: AnyCell) -> str:
+    """Return the digest of the data that a cell is trained on."""
+    if isinstance(cell, FusionCell):
+        return store.digest([_member(cell, member) for member in cell.members])
+    return audio_hash(cell.corpus) if isinstance(cell, TrainingCell) else data_hash(cell.corpus, cell.features)
+
+
+def _member(cell: FusionCell, member: str) -> str:
+    """Return the digest of what a fusion takes from a member: the key of a Run, or the features."""
+    if member.count("/") == 2:
+        return data_hash(cell.corpus, member.split("/")[0])
+    return runs.read(*member.split("/")).info["key"]
+
+
+def code_of(cell: AnyCell) -> str:
+    """Return the digest of the code that decides a cell's predictions."""
+    if isinstance(cell, Cell):
+        return runs.code_hash()
+    if isinstance(cell, FusionCell):
+        return runs.code_hash(("fusion", "classical"))
+    module = {"byol-s": "byol", **dict.fromkeys(SPECTROGRAM_NETWORKS, "spectrogram")}.get(cell.recipe.encoder, "hub")
+    augmentation = ("augmentation",) if cell.recipe.augmentation else ()
+    return runs.code_hash((*runs.TRAINING, f"encoders/{module}", *augmentation))
+
+
 @functools.lru_cache(maxsize=1024)
-def folds_hash(cell: Cell) -> str:
+def folds_hash(cell: AnyCell) -> str:
     """Return 16 hex digits of who is trained on and who is tested, in all seeds and folds of a cell."""
     digest = hashlib.sha256()
     for seed in cell.seeds:
-        digest.update(folds_of(cell, seed)[["fold", "role", "clip"]].to_csv(index=False).encode())
+        digest.update(division(cell, seed)[["fold", "role", "clip"]].to_csv(index=False).encode())
     return digest.hexdigest()[:16]
 
 
-def key(cell: Cell) -> str:
+def key(cell: AnyCell) -> str:
     """Return the digest of all that decides a cell's predictions: cell, folds, data and code."""
-    return store.digest(asdict(cell), folds_hash(cell), data_hash(cell.corpus, cell.features), runs.code_hash())
+    return store.digest(asdict(cell), folds_hash(cell), data_of(cell), code_of(cell))
 
 
-def _part(experiment: str, cell: Cell, seed: int, fold: int, cell_key: str) -> Path:
+# Kept here by name, so that a key can be made without torch.
+SPECTROGRAM_NETWORKS = ("vgg16-mel", "mobilenet-jet", "cnn1d-librosa94")
+
+
+def _part(experiment: str, cell: AnyCell, seed: int, fold: int, cell_key: str) -> Path:
     return runs.folder(experiment, cell.system) / ".parts" / f"{cell_key}-{seed}-{fold}.parquet"
 
 
-def _run_part(experiment: str, cell: Cell, seed: int, fold: int, cell_key: str) -> None:
+def _writes() -> bool:
+    """Return whether this is the only process or, under ``accelerate launch``, the one of them that writes."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def _run_part(experiment: str, cell: AnyCell, seed: int, fold: int, cell_key: str) -> None:
     """Fit one fold and keep its predictions; the file appears whole or not at all."""
     from sklearn.exceptions import ConvergenceWarning
 
-    start = time.perf_counter()
+    start, cpu = time.perf_counter(), time.process_time()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", ConvergenceWarning)
-        predictions, facts = fit_fold(cell, seed, fold)
+        if isinstance(cell, TrainingCell):
+            from ser_core import training
+
+            path = _part(experiment, cell, seed, fold, cell_key).with_suffix("")
+            predictions, facts = training.fit_fold(cell, seed, fold, folder=path)
+            if _writes():
+                shutil.rmtree(path, ignore_errors=True)
+        else:
+            predictions, facts = (fusion.fit_fold if isinstance(cell, FusionCell) else fit_fold)(cell, seed, fold)
     facts["converged"] = not any(issubclass(w.category, ConvergenceWarning) for w in caught)
     # ru_maxrss is in KiB on Linux and in bytes on macOS.
     unit = 2**20 if sys.platform == "darwin" else 2**10
     facts["seconds"] = round(time.perf_counter() - start, 3)
+    facts["cpu_seconds"] = round(time.process_time() - cpu, 3)
     facts["peak_memory_mib"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit)
-    store.write_parquet(predictions, _part(experiment, cell, seed, fold, cell_key), facts)
+    if _writes():
+        store.write_parquet(predictions, _part(experiment, cell, seed, fold, cell_key), facts)
 
 
-def pending(experiment: Experiment, only: str = "") -> Iterator[tuple[Cell, str]]:
+def pending(experiment: Experiment, only: str = "") -> Iterator[tuple[AnyCell, str]]:
     """Yield the cells whose Run is missing or was made from another cell, other data or other code, with their key."""
     for cell in experiment.cells:
         if only not in cell.system:
@@ -77,9 +129,9 @@ def pending(experiment: Experiment, only: str = "") -> Iterator[tuple[Cell, str]
         yield cell, cell_key
 
 
-def _steps(cell: Cell) -> list[tuple[int, int]]:
+def _steps(cell: AnyCell) -> list[tuple[int, int]]:
     """Return every (seed, fold) of a cell."""
-    return [(seed, fold) for seed in cell.seeds for fold in sorted(folds_of(cell, seed)["fold"].unique().tolist())]
+    return [(seed, fold) for seed in cell.seeds for fold in sorted(division(cell, seed)["fold"].unique().tolist())]
 
 
 def run(experiment: Experiment, *, only: str = "", jobs: int = -1, progress: bool = True) -> list[Path]:
@@ -114,17 +166,22 @@ def run(experiment: Experiment, *, only: str = "", jobs: int = -1, progress: boo
         done = joblib.Parallel(return_as="generator_unordered")(joblib.delayed(_run_part)(*task) for task in tasks)
         for _ in tqdm(done, total=len(tasks), desc=experiment.name, unit="fold", disable=not progress):
             pass
-    return [_assemble(experiment, cell, cell_key) for cell, cell_key in todo]
+    return [_assemble(experiment, cell, cell_key) for cell, cell_key in todo] if _writes() else []
 
 
-def _assemble(experiment: Experiment, cell: Cell, cell_key: str) -> Path:
+def _assemble(experiment: Experiment, cell: AnyCell, cell_key: str) -> Path:
     """Join the parts of a cell into a Run and remove them."""
     tables, facts = [], []
     for seed, fold in _steps(cell):
         path = _part(experiment.name, cell, seed, fold, cell_key)
         tables.append(store.read_parquet(path))
         facts.append({"seed": seed, "fold": fold, **store.read_metadata(path)})
-    predictions = pd.concat(tables, ignore_index=True)
+    predictions, others = pd.concat(tables, ignore_index=True), {}
+    if "part" in predictions:
+        others = {
+            name: rows.dropna(axis=1, how="all").drop(columns="part") for name, rows in predictions.groupby("part")
+        }
+        predictions = others.pop("test").reset_index(drop=True)
     columns = [name for name in predictions if name.startswith(runs.PROBABILITY)]
     # A class that a fold's training part lacks has probability 0 there.
     predictions[columns] = predictions[columns].fillna(0.0)
@@ -134,8 +191,9 @@ def _assemble(experiment: Experiment, cell: Cell, cell_key: str) -> Path:
         predictions = predictions.drop(columns=columns)
         notes.append(f"probabilities left out: {lost} clips have none that sum to 1")
     measured = {
-        "device": f"cpu, {platform.machine()}",
+        "device": f"{'/'.join(sorted({fact.pop('device', 'cpu') for fact in facts}))}, {platform.machine()}",
         "seconds": round(sum(fact.pop("seconds") for fact in facts), 3),
+        "cpu_seconds": round(sum(fact.pop("cpu_seconds", 0.0) for fact in facts), 3),
         "peak_memory_mib": max(fact.pop("peak_memory_mib") for fact in facts),
     }
     info = {
@@ -143,14 +201,14 @@ def _assemble(experiment: Experiment, cell: Cell, cell_key: str) -> Path:
         "question": experiment.question,
         "cell": asdict(cell),
         "key": cell_key,
-        "code": runs.code_hash(),
-        "data": data_hash(cell.corpus, cell.features),
+        "code": code_of(cell),
+        "data": data_of(cell),
         "divisions": folds_hash(cell),
         "versions": runs.versions(),
         "folds": facts,
         "notes": notes,
         "measured": measured,
     }
-    path = runs.write(runs.Run(experiment.name, cell.system, predictions, info))
+    path = runs.write(runs.Run(experiment.name, cell.system, predictions, info, others))
     shutil.rmtree(path / ".parts")
     return path

@@ -3,7 +3,7 @@
 import functools
 import hashlib
 import platform
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
@@ -16,6 +16,7 @@ PROBABILITY = metrics.PROBABILITY
 
 # The modules whose code decides predictions, beside the folds and the features, which are hashed as they are.
 PREDICTING = ("classical", "fitting")
+TRAINING = ("training", "models", "probing", "encoders/base")
 
 
 @dataclass(frozen=True)
@@ -28,12 +29,15 @@ class Run:
         predictions: One row per (seed, clip): `COLUMNS`, then one ``p_<class>`` column per class if the system
             gives probabilities.
         info: Content of ``run.json``.
+        others: Further tables by name, for what was predicted beside the test parts: ``dev``, ``speakers-before`` and
+            ``speakers-after`` (truth and prediction are speakers there).
     """
 
     experiment: str
     system: str
     predictions: pd.DataFrame
     info: dict
+    others: dict[str, pd.DataFrame] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -42,12 +46,16 @@ class Run:
 
 
 @functools.cache
-def code_hash() -> str:
-    """Return 16 hex digits that change when code that decides predictions changes; comments do not count."""
+def code_hash(modules: tuple[str, ...] = PREDICTING) -> str:
+    """Return 16 hex digits that change when code that decides predictions changes; comments do not count.
+
+    Args:
+        modules: Modules and packages, as paths under ``ser_core``.
+    """
     import ast
 
     digest = hashlib.sha256()
-    for name in PREDICTING:
+    for name in modules:
         base = Path(__file__).parent / name
         for path in sorted(base.glob("*.py")) if base.is_dir() else [base.with_suffix(".py")]:
             tree = ast.parse(path.read_text())
@@ -64,6 +72,7 @@ def versions() -> dict[str, str]:
     from importlib.metadata import version
 
     names = ("ser-core", "numpy", "scipy", "pandas", "scikit-learn", "lightgbm", "xgboost-cpu", "xgboost")
+    names += ("torch", "torchaudio", "torchvision", "transformers", "accelerate")
     found = {"python": platform.python_version()}
     for name in names:
         try:
@@ -115,6 +124,8 @@ def write(run: Run) -> Path:
     """
     path = folder(run.experiment, run.system)
     store.write_parquet(arrange(run.predictions), path / "predictions.parquet")
+    for name, table in run.others.items():
+        store.write_parquet(_other(table), path / f"{name}.parquet")
     store.write_json(run.info, path / "run.json")
     return path
 
@@ -132,6 +143,29 @@ def read(experiment: str, system: str) -> Run:
         raise SerError(f"no Run '{experiment}/{system}'; make it with: ser run experiments/{experiment}.yaml")
     info = json.loads((path / "run.json").read_text())
     return Run(experiment, system, _arrange_file(path / "predictions.parquet"), info)
+
+
+def other(run: str, name: str) -> pd.DataFrame:
+    """Return a further table of a Run, see `Run.others`.
+
+    Args:
+        run: Name of the Run, ``<experiment>/<system>``.
+        name: Name of the table.
+
+    Returns:
+        The columns `COLUMNS` and the probabilities, sorted by seed, fold and clip.
+
+    Raises:
+        SerError: If the Run has none of this name.
+    """
+    return store.read_parquet(folder(*run.split("/")) / f"{name}.parquet")
+
+
+def _other(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a further table in the one order that is stored; several folds may have a clip in their dev part."""
+    columns = [name for name in table if name.startswith(PROBABILITY)]
+    table = table[[*COLUMNS, *sorted(columns)]].astype({"fold": "int32", "seed": "int32"})
+    return table.sort_values(["seed", "fold", "clip"], ignore_index=True)
 
 
 def catalogue(experiment: str | None = None) -> pd.DataFrame:

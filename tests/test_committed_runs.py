@@ -1,22 +1,22 @@
 """Every committed Run is held against the clips, the folds and the code it names."""
 
 import functools
+import json
+import platform
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from ser_core import corpora, experiments, features, fitting, labels, runner, runs, splits, store
+from ser_core import corpora, experiments, features, fitting, labels, metrics, runner, runs, splits, store
 from ser_core.errors import SerError
 
 FILES = sorted((store.results() / "runs").glob("*/*/run.json"))
 NAMES = [f"{path.parent.parent.name}/{path.parent.name}" for path in FILES]
-
-
-@functools.cache
-def checked_folds(corpus, harmonisation, protocol, n_folds, split_seed, train_clips, tune):
-    """Make folds once for all the Runs that share them; `make_folds` checks what the protocol promises."""
-    return experiments.make_folds(corpus, harmonisation, protocol, n_folds, split_seed, train_clips, tune)
+CELLS = {name: experiments.cell(json.loads(path.read_text())["cell"]) for name, path in zip(NAMES, FILES, strict=True)}
+# What was predicted beside the test parts is kept of these.
+NETWORKS = [name for name, cell in CELLS.items() if isinstance(cell, experiments.TrainingCell)]
+FUSIONS = [name for name, cell in CELLS.items() if isinstance(cell, experiments.FusionCell)]
 
 
 @functools.cache
@@ -24,8 +24,10 @@ def clips_of(corpus, harmonisation):
     return labels.harmonise(corpora.table(corpus), harmonisation)
 
 
-def cell_of(run):
-    return experiments.Cell(**{**run.info["cell"], "seeds": tuple(run.info["cell"]["seeds"])})
+def groups_of(clips, folds, column):
+    """Yield for each fold the values of a column that its parts have, by role."""
+    for _, part in folds.groupby("fold"):
+        yield {role: set(clips.loc[rows["clip"], column]) for role, rows in part.groupby("role", observed=True)}
 
 
 def test_there_are_runs():
@@ -35,23 +37,21 @@ def test_there_are_runs():
 @pytest.mark.parametrize("name", NAMES)
 def test_run_keeps_its_promises(name):
     run = runs.read(*name.split("/"))
-    cell = cell_of(run)
+    cell = CELLS[name]
     assert name == f"{run.info['experiment']}/{cell.system}"
     clips = clips_of(cell.corpus, cell.labels)
     table = run.predictions
     assert table["truth"].tolist() == clips.loc[table["clip"], "emotion"].tolist()
     assert table["speaker"].tolist() == clips.loc[table["clip"], "speaker"].tolist()
     assert sorted(table["seed"].unique()) == sorted(cell.seeds)
-    # The folds are made again by today's code: they must be those of the Run, and keep what the protocol promises.
+    # The folds are made again by today's code, which checks what the protocol promises: they must be those of the Run.
     seed = cell.seeds[-1]
-    split_seed = seed if cell.splits == "per-seed" else 0
-    folds = checked_folds(cell.corpus, cell.labels, cell.protocol, cell.folds, split_seed, cell.train_clips, cell.tune)
+    folds = experiments.division(cell, seed)
     test = folds[folds["role"] == "test"].set_index("clip")["fold"]
     here = table[table["seed"] == seed].set_index("clip")["fold"]
     pd.testing.assert_series_equal(here.sort_index(), test.sort_index(), check_dtype=False)
     for column in splits.PROTOCOLS[cell.protocol].test_grouping:
-        for _, part in folds.groupby("fold"):
-            groups = {role: set(clips.loc[rows["clip"], column]) for role, rows in part.groupby("role")}
+        for groups in groups_of(clips, folds, column):
             assert not groups["test"] & (groups["train"] | groups.get("dev", set()))
     facts = pd.DataFrame(run.info["folds"])
     sizes = folds.groupby(["fold", "role"]).size().unstack(fill_value=0)
@@ -62,22 +62,87 @@ def test_run_keeps_its_promises(name):
 
 @pytest.mark.parametrize("experiment", sorted({name.split("/")[0] for name in NAMES}))
 def test_experiment_is_complete_and_nothing_else_is_there(experiment):
-    loaded = experiments.load(store.repository() / "experiments" / f"{experiment}.yaml")
+    (path,) = (store.repository() / "experiments").rglob(f"{experiment}.yaml")
+    loaded = experiments.load(path)
     made = {name.split("/")[1] for name in NAMES if name.startswith(f"{experiment}/")}
     assert made == {cell.system for cell in loaded.cells}
     for cell in loaded.cells:
-        assert cell_of(runs.read(experiment, cell.system)) == cell
+        assert CELLS[f"{experiment}/{cell.system}"] == cell
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_run_was_made_from_the_features_that_are_there(name):
+def test_run_was_made_from_the_code_and_the_data_that_are_there(name):
     run = runs.read(*name.split("/"))
-    cell = cell_of(run)
-    try:
-        features.load(cell.corpus, cell.features)
-    except SerError:
-        pytest.skip(f"the {cell.features} features of {cell.corpus} are not committed")
-    assert runner.data_hash(cell.corpus, cell.features) == run.info["data"]
+    cell = CELLS[name]
+    # Another Python writes the same code in other words, and its digest is another.
+    if run.info["versions"]["python"].rpartition(".")[0] == platform.python_version().rpartition(".")[0]:
+        assert runner.code_of(cell) == run.info["code"]
+    if isinstance(cell, experiments.Cell):
+        try:
+            features.load(cell.corpus, cell.features)
+        except SerError:
+            pytest.skip(f"the {cell.features} features of {cell.corpus} are not committed")
+    assert runner.data_of(cell) == run.info["data"]
+
+
+@pytest.mark.parametrize("name", NETWORKS + FUSIONS)
+def test_dev_clips_are_those_of_the_folds_and_were_not_trained_on(name):
+    cell, info = CELLS[name], runs.read(*name.split("/")).info
+    if not cell.tune:
+        assert not (runs.folder(*name.split("/")) / "dev.parquet").exists()
+        return
+    clips, dev = clips_of(cell.corpus, cell.labels), runs.other(name, "dev")
+    assert dev["truth"].tolist() == clips.loc[dev["clip"], "emotion"].tolist()
+    assert dev["speaker"].tolist() == clips.loc[dev["clip"], "speaker"].tolist()
+    assert sorted(dev["seed"].unique()) == sorted(cell.seeds)
+    for seed in cell.seeds:
+        folds = experiments.division(cell, seed)
+        expected = folds[folds["role"] == "dev"].sort_values(["fold", "clip"])[["fold", "clip"]]
+        here = dev[dev["seed"] == seed].sort_values(["fold", "clip"])[["fold", "clip"]]
+        assert here.to_numpy().tolist() == expected.to_numpy().tolist()
+        if "speaker" in splits.PROTOCOLS[cell.protocol].test_grouping:
+            for groups in groups_of(clips, folds, "speaker"):
+                assert not groups["dev"] & (groups["train"] | groups["test"])
+        sizes = expected.groupby("fold").size()
+        facts = {fact["fold"]: fact for fact in info["folds"] if fact["seed"] == seed}
+        assert {fold: fact["n_dev"] for fold, fact in facts.items()} == sizes.to_dict()
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_best_epoch_of_the_learning_curve_predicted(name):
+    cell, run = CELLS[name], runs.read(*name.split("/"))
+    names = metrics.class_names(run.predictions)
+    dev = runs.other(name, "dev").set_index(["seed", "fold"]) if cell.tune else None
+    for fact in run.info["folds"]:
+        epochs = [row["epoch"] for row in fact["curve"]]
+        assert epochs == list(range(1, len(epochs) + 1))
+        if not cell.tune:
+            assert len(epochs) == cell.recipe.epochs
+            continue
+        scores = [row["dev_uar"] for row in fact["curve"]]
+        # A fold that was interrupted counts its patience from where it went on.
+        assert min(cell.recipe.epochs, int(np.argmax(scores)) + 1 + cell.recipe.patience) <= len(epochs)
+        assert len(epochs) <= cell.recipe.epochs
+        rows = dev.loc[(fact["seed"], fact["fold"])]
+        uar = metrics.uar(metrics.confusion(rows["truth"], rows["prediction"], names))
+        # Four digits are stored, and products in bfloat16 may turn a tie.
+        assert uar == pytest.approx(max(scores), abs=5e-3)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_speakers_are_named_among_those_of_their_test_part(name):
+    cell, run = CELLS[name], runs.read(*name.split("/"))
+    for when in ("before", "after"):
+        if not (runs.folder(*name.split("/")) / f"speakers-{when}.parquet").exists():
+            assert (run.predictions.groupby(["seed", "fold"])["speaker"].nunique() < 2).all()
+            continue
+        table = runs.other(name, f"speakers-{when}")
+        clips = clips_of(cell.corpus, cell.labels)
+        assert table["truth"].tolist() == clips.loc[table["clip"], "speaker"].tolist()
+        tested = run.predictions.groupby(["seed", "fold"])["clip"].agg(set)
+        for fold, rows in table.groupby(["seed", "fold"]):
+            assert set(rows["clip"]) == tested[fold]
+            assert set(rows["prediction"]) <= set(rows["truth"])
 
 
 @pytest.mark.parametrize(
@@ -91,7 +156,7 @@ def test_run_was_made_from_the_features_that_are_there(name):
 )
 def test_a_fold_fitted_again_gives_the_committed_predictions(name):
     run = runs.read(*name.split("/"))
-    cell = cell_of(run)
+    cell = CELLS[name]
     predictions, facts = fitting.fit_fold(cell, cell.seeds[-1], 0)
     table = run.predictions
     committed = table[(table["seed"] == cell.seeds[-1]) & (table["fold"] == 0)].set_index("clip")["prediction"]

@@ -1,6 +1,11 @@
 """Experiments and the runner on a synthetic corpus that stands in for URDU: same words, made-up features."""
 
+import ast
+import dataclasses
 import json
+import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -201,3 +206,169 @@ def test_probabilities_that_are_no_numbers_are_left_out_and_noted(write, monkeyp
     run = runs.read("trial", path.name)
     assert list(run.predictions) == list(runs.COLUMNS)
     assert run.info["notes"] == ["probabilities left out: 4 clips have none that sum to 1"]
+
+
+# Networks: what is trained is tested in test_training.py; here, what a file of them means.
+
+
+@pytest.fixture
+def write_networks(tmp_path):
+    def make(**changes):
+        content = {"name": "trial", "question": "Does it work?", "corpora": ["urdu"], "protocols": ["speaker"]}
+        content |= {"folds": 4, "networks": {"head": {"freeze": "all"}}}
+        path = tmp_path / "trial.yaml"
+        path.write_text(yaml.safe_dump({**content, **changes}))
+        return path
+
+    return make
+
+
+def test_a_network_takes_the_shared_recipe_and_then_its_own_settings(write_networks):
+    path = write_networks(
+        recipe={"epochs": 3, "dropout": 0.3},
+        networks={"head": {"freeze": "all"}, "full": None, "longer": {"epochs": 30}},
+        protocols=["clip", "speaker"],
+        folds={"urdu": 4, "urdu.clip": 5},
+        seeds=[0, 1],
+        splits=[0, 7],
+    )
+    cells = {cell.system: cell for cell in experiments.load(path).cells}
+    assert list(cells) == [
+        f"urdu.{protocol}.{name}{split}"
+        for name in ("head", "full", "longer")
+        for protocol in ("clip", "speaker")
+        for split in ("", ".split7")
+    ]
+    assert [cell.seeds for cell in cells.values()] == [(0, 1)] * 12
+    assert {system.split(".")[1]: cell.folds for system, cell in cells.items()} == {"clip": 5, "speaker": 4}
+    recipe = cells["urdu.speaker.longer"].recipe
+    assert (recipe.epochs, recipe.dropout, recipe.freeze) == (30, 0.3, 0)
+    assert cells["urdu.speaker.head"].recipe.freeze == "all"
+    # The split is the same for every seed, and that of its own seed.
+    clips = corpora.table("urdu")
+    for system, seed in (("urdu.speaker.full", 0), ("urdu.speaker.full.split7", 7)):
+        expected = splits.make(clips, "speaker", n_folds=4, seed=seed)
+        for of in (0, 1):
+            pd.testing.assert_frame_equal(experiments.division(cells[system], of), expected)
+
+
+def test_a_network_without_patience_has_no_dev_part(write_networks):
+    path = write_networks(networks={"stops": {}, "goes-on": {"patience": None}})
+    roles = {cell.name: set(experiments.division(cell, 0)["role"]) for cell in experiments.load(path).cells}
+    assert roles == {"stops": {"train", "dev", "test"}, "goes-on": {"train", "test"}}
+
+
+def test_cells_come_back_from_the_json_of_a_run(write, write_networks):
+    augmentation = {"gain_db": [-6, 6], "time_masks": 2, "time_mask_frames": 10}
+    networks = {"plain": {}, "changed": {"augmentation": augmentation, "copies": 2, "revision": "abc"}}
+    for path in (write(seeds=[0, 1], models=["forest"]), write_networks(networks=networks, seeds=[2, 3])):
+        for cell in experiments.load(path).cells:
+            back = experiments.cell(json.loads(json.dumps(dataclasses.asdict(cell))))
+            assert back == cell
+            assert type(back) is type(cell)
+            assert runner.key(back) == runner.key(cell)
+
+
+def test_a_key_changes_with_all_that_decides_predictions(write_networks):
+    (cell,) = experiments.load(write_networks()).cells
+    keys = {runner.key(cell)}
+    changes = [{"split_seed": 1}, {"seeds": (1,)}, {"folds": 3}, {"protocol": "clip"}, {"train_clips": 50}]
+    for change in [*changes, {"recipe": dataclasses.replace(cell.recipe, dropout=0.2)}]:
+        keys.add(runner.key(dataclasses.replace(cell, **change)))
+    assert len(keys) == 7
+    # What is heard in a clip counts, and not only who says what in it.
+    hashes = {runner.audio_hash("urdu")}
+    clips = corpora.table("urdu")
+    for changed in (clips.assign(sha256="0" * 64), clips.assign(speaker="toy/s01"), clips.iloc[1:]):
+        store.write_parquet(changed, corpora.table_path("urdu"))
+        hashes.add(runner.audio_hash("urdu"))
+    assert len(hashes) == 4
+
+
+def test_a_key_is_made_without_torch(write_networks):
+    code = (
+        "import sys; from ser_core import experiments, runner; "
+        f"cells = experiments.load({str(write_networks())!r}).cells; "
+        "print(runner.key(cells[0]), 'torch' in sys.modules)"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    (cell,) = experiments.load(write_networks()).cells
+    assert found == [runner.key(cell), "False"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"networks": {"head": {"lr": 1}}}, "network 'head': recipe: unknown settings .*'lr'"),
+        ({"recipe": {"learning_rate": "1e-4"}}, "network 'head': recipe: 'learning_rate' must be a number above 0"),
+        ({"networks": ["head"]}, "'networks'.* are mappings from names to settings"),
+        (
+            {"features": ["egemaps"], "tune": True},
+            r"'networks' stands for \['features', 'tune'\]; use one or the other",
+        ),
+        ({"train_clips": "match"}, "'train_clips' is a number for networks, not 'match'"),
+        ({"splits": "per-seed"}, "'splits' is 'fixed' or a list of whole numbers, not 'per-seed'"),
+        ({"splits": []}, "'splits' is 'fixed' or a list of whole numbers"),
+        ({"protocols": ["session"]}, "its corpora support nothing of it; the first reason of 1: "),
+    ],
+)
+def test_a_bad_file_of_networks_gets_one_clear_line(write_networks, changes, message):
+    with pytest.raises(SerError, match=message) as error:
+        experiments.load(write_networks(**changes))
+    assert "trial.yaml" in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """A copy of the package that may be changed, and is what code is hashed of."""
+    copy = tmp_path / "ser_core"
+    shutil.copytree(store.repository() / "ser_core", copy, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(runs, "__file__", str(copy / "runs.py"))
+    runs.code_hash.cache_clear()
+    yield copy
+    runs.code_hash.cache_clear()
+
+
+def codes(write_networks, write, **networks):
+    runs.code_hash.cache_clear()
+    cells = [*experiments.load(write()).cells, *experiments.load(write_networks(networks=networks)).cells]
+    return [runner.code_of(cell) for cell in cells]
+
+
+NETWORKS = {
+    "byol": {},
+    "augmented": {"augmentation": {"gain_db": [-6, 6]}},
+    "image": {"encoder": "vgg16-mel"},
+    "hub": {"encoder": "facebook/wav2vec2-base", "revision": "0" * 40},
+}
+
+
+@pytest.mark.parametrize(
+    ("module", "changed"),
+    [
+        # Who changes with it: the classical system, then the networks in order.
+        ("fitting", [True, False, False, False, False]),
+        ("training", [False, True, True, True, True]),
+        ("probing", [False, True, True, True, True]),
+        ("models/pooling", [False, True, True, True, True]),
+        ("encoders/base", [False, True, True, True, True]),
+        ("encoders/byol", [False, True, True, False, False]),
+        ("encoders/spectrogram", [False, False, False, True, False]),
+        ("encoders/hub/wave", [False, False, False, False, True]),
+        ("augmentation", [False, False, True, False, False]),
+        ("report", [False, False, False, False, False]),
+    ],
+)
+def test_the_code_of_a_cell_is_that_which_decides_its_predictions(package, write, write_networks, module, changed):
+    before = codes(write_networks, write, **NETWORKS)
+    path = package / f"{module}.py"
+    source = path.read_text()
+    lines = source.splitlines(keepends=True)
+    first = ast.parse(source).body[1].lineno  # behind the module's docstring
+    # Other words at the top, a comment at the end.
+    path.write_text('"""Other words."""\n' + "".join(lines[first - 1 :]) + "\n# A comment.\n")
+    assert codes(write_networks, write, **NETWORKS) == before
+    path.write_text(source + "\nSOMETHING_NEW = 1\n")
+    after = codes(write_networks, write, **NETWORKS)
+    assert [a != b for a, b in zip(after, before, strict=True)] == changed

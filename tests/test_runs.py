@@ -95,3 +95,27 @@ def test_code_hash_hears_code_and_not_comments(tmp_path, monkeypatch):
 def test_run_json_is_plain_json(predictions):
     path = runs.write(runs.Run("e", "s", predictions, {"cell": {"seeds": (0, 1)}, "key": "k"}))
     assert json.loads((path / "run.json").read_text()) == {"cell": {"seeds": [0, 1]}, "key": "k"}
+
+
+def test_further_tables_come_back_in_one_order_and_a_clip_may_be_in_the_dev_part_of_several_folds(predictions):
+    again = predictions.assign(fold=1, prediction="happy")
+    dev = pd.concat([again, predictions])
+    probe = predictions[["clip", "speaker", "fold", "seed"]].assign(truth=["y", "x"], prediction="x")
+    run = runs.Run("e", "s", predictions, {"cell": {}}, {"dev": dev, "speakers-before": probe})
+    path = runs.write(run)
+    first = (path / "dev.parquet").read_bytes()
+    back = runs.other("e/s", "dev")
+    assert list(back) == [*runs.COLUMNS, "p_happy", "p_sad"]
+    assert list(zip(back["fold"], back["clip"], strict=True)) == [(0, "a"), (0, "b"), (1, "a"), (1, "b")]
+    assert back["prediction"].tolist() == ["sad", "sad", "happy", "happy"]
+    assert list(runs.other("e/s", "speakers-before")) == list(runs.COLUMNS)
+    runs.write(runs.Run("e", "s", predictions, run.info, {"dev": dev.iloc[::-1]}))
+    assert (path / "dev.parquet").read_bytes() == first
+    assert runs.read(*run.name.split("/")).others == {}
+
+
+def test_a_further_table_that_a_run_does_not_have_is_said(predictions):
+    runs.write(runs.Run("e", "s", predictions, {"cell": {}}))
+    with pytest.raises(SerError, match="dev.parquet") as error:
+        runs.other("e/s", "dev")
+    assert "\n" not in str(error.value)

@@ -1,0 +1,168 @@
+"""Late fusion: how the class probabilities of several systems become one answer, with what the dev part says."""
+
+import functools
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from ser_core import classical, features, metrics, runs
+from ser_core.errors import SerError
+from ser_core.experiments import FusionCell, clips_of, division
+
+RULES = {
+    "mean": "mean of the probabilities",
+    "product": "geometric mean of the probabilities",
+    "weighted": "mean of the probabilities, with the weight that is best on the dev part",
+    "stacked": "logistic regression on the log probabilities, fitted on the dev part",
+}
+WEIGHTS = np.linspace(0, 1, 21)
+_FLOOR = 1e-6
+
+
+def combine(
+    rule: str, dev: Sequence[np.ndarray], truth: np.ndarray, test: Sequence[np.ndarray]
+) -> tuple[np.ndarray, dict]:
+    """Return the fused probabilities of a test part.
+
+    Args:
+        rule: A key of `RULES`.
+        dev: Each system's probabilities on the dev part, shape (n_dev, n_classes).
+        truth: Class of each dev clip, shape (n_dev,).
+        test: Each system's probabilities on the test part, shape (n_test, n_classes).
+
+    Returns:
+        Probabilities of shape (n_test, n_classes), and what the dev part chose.
+
+    Raises:
+        SerError: If the rule is unknown, or ``weighted`` gets other than two systems.
+
+    Examples:
+        >>> a, b = np.array([[0.9, 0.1]]), np.array([[0.3, 0.7]])
+        >>> combine("mean", [a, b], np.array([0]), [a, b])[0].round(1).tolist()
+        [[0.6, 0.4]]
+        >>> combine("weighted", [a, b], np.array([0]), [a, b])[1]
+        {'weight': 0.5}
+    """
+    if rule not in RULES:
+        raise SerError(f"unknown fusion '{rule}'; expected one of {sorted(RULES)}")
+    if rule == "mean":
+        return np.mean(test, 0), {}
+    if rule == "product":
+        scores = np.exp(np.mean(np.log(np.maximum(test, _FLOOR)), 0))
+        return scores / scores.sum(1, keepdims=True), {}
+    if rule == "weighted":
+        if len(dev) != 2:
+            raise SerError(f"fusion 'weighted' weighs two systems, not {len(dev)}; use 'mean' or 'stacked'")
+        found = [_uar(truth, weight * dev[0] + (1 - weight) * dev[1]) for weight in WEIGHTS]
+        # The weight nearest to a half among the best, so that a tie does not drop a system.
+        best = min(np.flatnonzero(np.isclose(found, max(found))), key=lambda i: abs(WEIGHTS[i] - 0.5))
+        weight = float(round(WEIGHTS[best], 2))
+        return weight * test[0] + (1 - weight) * test[1], {"weight": weight}
+    from sklearn.linear_model import LogisticRegression
+
+    logs = [np.log(np.maximum(np.hstack(part), _FLOOR)) for part in (dev, test)]
+    stack = LogisticRegression(C=0.01, class_weight="balanced", max_iter=1000).fit(logs[0], truth)
+    scores = np.zeros((len(logs[1]), test[0].shape[1]))
+    scores[:, stack.classes_] = stack.predict_proba(logs[1])
+    return scores, {}
+
+
+def _uar(truth: np.ndarray, scores: np.ndarray) -> float:
+    return float(metrics.uar(metrics.confusion(truth, scores.argmax(1), range(scores.shape[1]))))
+
+
+@functools.lru_cache(maxsize=32)
+def _classical(
+    corpus: str, labels: str, parts: tuple[tuple[str, ...], ...], member: str
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return dev and test probabilities of ``<features>/<model>/<normalisation>``, tuned on the dev part.
+
+    As in `ser_core.fitting`, but that the dev part is predicted too, by the system that has not seen it.
+    """
+    extractor, model, normalisation = member.split("/")
+    clips, part = clips_of(corpus, labels), dict(zip(("train", "dev", "test"), map(list, parts), strict=True))
+    table = features.load(corpus, extractor).loc[clips.index]
+    table = classical.normalise(table, clips["speaker"], normalisation)
+    names = sorted(clips.loc[part["train"], "emotion"].unique())
+    code = {name: i for i, name in enumerate(names)}
+
+    def data(which: list[str]) -> tuple[np.ndarray, np.ndarray]:
+        return table.loc[which].to_numpy("float32"), clips.loc[which, "emotion"].map(code).to_numpy("int64")
+
+    x_dev, y_dev = data(part["dev"])
+    fitted = [
+        classical.pipeline(model, normalisation, **s).fit(*data(part["train"])) for s in classical.settings(model)
+    ]
+    best = int(np.argmax([_uar(y_dev, system.predict_proba(x_dev)) for system in fitted]))
+    final = classical.pipeline(model, normalisation, **classical.settings(model)[best])
+    final.fit(*data(part["train"] + part["dev"]))
+    columns = [runs.PROBABILITY + name for name in names]
+    return tuple(
+        pd.DataFrame(system.predict_proba(data(part[role])[0]), index=part[role], columns=columns)
+        for role, system in (("dev", fitted[best]), ("test", final))
+    )
+
+
+def _network(cell: FusionCell, member: str, seed: int, fold: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return dev and test probabilities of a Run, of one seed or the mean over its seeds."""
+    found = []
+    for table in (runs.other(member, "dev"), runs.read(*member.split("/")).predictions):
+        rows = table[(table["fold"] == fold) & (cell.average | (table["seed"] == seed))]
+        columns = [name for name in rows if name.startswith(runs.PROBABILITY)]
+        found.append(rows.groupby("clip")[columns].mean())
+    return tuple(found)
+
+
+def fit_fold(cell: FusionCell, seed: int, fold: int) -> tuple[pd.DataFrame, dict]:
+    """Fuse the members of a cell on one fold.
+
+    Args:
+        cell: The fusion.
+        seed: One of its seeds.
+        fold: A fold of its Folds.
+
+    Returns:
+        The predictions of the test and dev clips, with the column ``part``; and the facts: clips of each part, what
+        the dev part chose, and the UAR on it, which flatters what was chosen there.
+
+    Raises:
+        SerError: If a member's Run is not there or was made on other folds.
+    """
+    clips, folds = clips_of(cell.corpus, cell.labels), division(cell, seed)
+    part = {role: rows["clip"].tolist() for role, rows in folds[folds["fold"] == fold].groupby("role", observed=True)}
+    scores = {"dev": [], "test": []}
+    columns = None
+    for member in cell.members:
+        if member.count("/") == 2:
+            parts = tuple(tuple(part[role]) for role in ("train", "dev", "test"))
+            made = _classical(cell.corpus, cell.labels, parts, member)
+        else:
+            made = _network(cell, member, seed, fold)
+        for role, table in zip(("dev", "test"), made, strict=True):
+            if set(table.index) != set(part[role]):
+                raise SerError(
+                    f"{cell.system}: '{member}' has {len(table)} {role} clips in fold {fold}, the fusion "
+                    f"{len(part[role])}, or others; make both with the same protocol, folds and split seed"
+                )
+            columns = sorted(table.columns) if columns is None else columns
+            scores[role].append(table.loc[part[role], columns].to_numpy("float64"))
+    names = [name.removeprefix(runs.PROBABILITY) for name in columns]
+    truth = clips.loc[part["dev"], "emotion"].map({name: i for i, name in enumerate(names)}).to_numpy()
+    fused, chosen = combine(cell.rule, scores["dev"], truth, scores["test"])
+    on_dev, _ = combine(cell.rule, scores["dev"], truth, scores["dev"])
+    tables = []
+    for role, found in (("dev", on_dev), ("test", fused)):
+        who = clips.loc[part[role]]
+        table = {
+            "clip": part[role],
+            "speaker": who["speaker"].to_numpy(),
+            "fold": fold,
+            "seed": seed,
+            "truth": who["emotion"].to_numpy(),
+            "prediction": [names[i] for i in found.argmax(1)],
+            "part": role,
+        }
+        tables.append(pd.DataFrame(table | {name: found[:, i].astype("float32") for i, name in enumerate(columns)}))
+    facts = {"n_train": len(part["train"]), "n_dev": len(part["dev"]), "n_test": len(part["test"]), "chosen": chosen}
+    return pd.concat(tables, ignore_index=True), facts | {"dev_uar": _uar(truth, on_dev)}
