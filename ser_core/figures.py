@@ -173,6 +173,44 @@ def forest(
     axes.grid(axis="x")
 
 
+def grouped_forest(
+    axes: Axes,
+    groups: Mapping[str, Mapping[str, Interval]],
+    *,
+    colours: Mapping[str, str] | None = None,
+    references: Mapping[str, float] | None = None,
+    reasons: bool = True,
+) -> None:
+    """Draw a `forest` in groups, each under its heading in bold.
+
+    Args:
+        axes: Where to draw.
+        groups: Heading -> name of each row -> its score in [0, 1], or difference in [-1, 1].
+        colours: Name of a row -> its colour; those not named have the palette's first.
+        references: Heading -> a value in the same unit to mark beside the rows of the group, such as chance.
+        reasons: Write beside a refused interval why it is refused.
+
+    Raises:
+        ValueError: If a name in ``colours`` or ``references`` is no row or no heading.
+    """
+    colours, references = colours or {}, references or {}
+    labels = [label for heading, rows in groups.items() for label in (heading, *rows)]
+    unknown = (set(colours) - {label for rows in groups.values() for label in rows}) | (set(references) - set(groups))
+    if unknown:
+        raise ValueError(f"no row or heading is called {sorted(unknown)}; there are {labels}")
+    # A heading is a row of which nothing can be drawn.
+    empty = Interval(np.nan, np.nan, np.nan, 0.95, "", "", 0)
+    drawn = [interval for rows in groups.values() for interval in (empty, *rows.values())]
+    forest(axes, drawn, labels, colours=[colours.get(label, PALETTE[0]) for label in labels], reasons=reasons)
+    first = 0
+    for heading, rows in groups.items():
+        axes.yaxis.get_major_ticks()[first].label1.set_fontweight("bold")
+        if heading in references:
+            at, span = 100 * references[heading], [first + 0.5, first + len(rows) + 0.5]
+            axes.plot([at, at], span, color=MUTED, linewidth=0.8, linestyle=(0, (4, 3)), zorder=0.9)
+        first += 1 + len(rows)
+
+
 def confusion(axes: Axes, counts: np.ndarray, labels: Sequence[str]) -> None:
     """Draw a confusion matrix: what part of each true class got which answer, in percent; the diagonal is recall.
 

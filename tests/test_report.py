@@ -162,6 +162,33 @@ def test_forest_says_why_there_is_no_interval():
     plt.close(figure)
 
 
+def test_grouped_forest_sets_rows_under_their_headings():
+    kept = Interval(0.6, 0.5, 0.7, 0.95, "expanded", "speaker", 24)
+    refused = Interval(0.5, np.nan, np.nan, 0.95, "expanded", "speaker", 4, "4 speakers, fewer than 5")
+    groups = {"RAVDESS": {"head": kept, "last": kept}, "SAVEE": {"head": refused}}
+    figure, axes = plt.subplots()
+    figures.grouped_forest(axes, groups, colours={"last": figures.MUTED}, references={"SAVEE": 1 / 7})
+    written = [(tick.get_text(), tick.get_fontweight()) for tick in axes.get_yticklabels()]
+    assert written == [
+        ("RAVDESS", "bold"),
+        ("head", "normal"),
+        ("last", "normal"),
+        ("SAVEE", "bold"),
+        ("head", "normal"),
+    ]
+    points = {line.get_ydata()[0]: line for line in axes.lines if line.get_marker() == "o"}
+    drawn = {row: line.get_xdata()[0] for row, line in points.items() if not np.isnan(line.get_xdata()[0])}
+    assert drawn == {1: 60, 2: 60, 4: 50}
+    assert [points[row].get_color() for row in (1, 2, 4)] == [figures.PALETTE[0], figures.MUTED, figures.PALETTE[0]]
+    assert points[4].get_markerfacecolor() == figures.PAPER
+    (chance,) = (line for line in axes.lines if line.is_dashed())
+    assert list(chance.get_xdata()) == pytest.approx([100 / 7] * 2)
+    assert list(chance.get_ydata()) == [3.5, 4.5]
+    with pytest.raises(ValueError, match=r"no row or heading is called \['EmoDB', 'full'\]"):
+        figures.grouped_forest(axes, groups, colours={"full": figures.INK}, references={"EmoDB": 0.1})
+    plt.close(figure)
+
+
 def test_confusion_shows_recall_and_empty_classes():
     figure, axes = plt.subplots()
     figures.confusion(axes, np.array([[3, 1], [0, 0]]), ["sad", "happy"])
