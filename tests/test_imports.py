@@ -11,7 +11,7 @@ import ser_core
 PACKAGE = Path(ser_core.__file__).parent
 ORDER = re.findall(r"\w+", ser_core.__doc__.split("its left:")[1])
 # What `make book` does not need, and does not install torch for.
-LEARNING = {"augmentation", "encoders", "models", "training"}
+LEARNING = {"augmentation", "encoders", "models", "multimodal", "training"}
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
 
 

@@ -1,0 +1,87 @@
+"""Utterances in their dialogue: who said what before a clip, as text encoders read it."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from ser_core import corpora
+from ser_core.errors import SerError
+
+COLUMNS = ("dialogue", "turn", "speaker", "text")
+
+
+def dialogue_inputs(table: pd.DataFrame, context: int, *, name_target: bool = True) -> dict[str, tuple[str, ...]]:
+    """Return each clip's text with the turns before it, oldest first, the clip's own last.
+
+    The turns before are those numbered one to ``context`` lower in the same dialogue. One that is not in the table is
+    left out and none further back takes its place, so that what is said of a clip does not hang on which others were
+    dropped, except that these are absent. So is a turn without text.
+
+    Args:
+        table: Index clip; columns dialogue, turn (whole numbers, in the order of speaking), speaker and text, the last
+            two missing where not known.
+        context: How many turns before; 0 for none.
+        name_target: Whether the clip's own turn names its speaker too.
+
+    Returns:
+        Clip -> turns, each "Speaker: text"; without the name if the speaker is missing. A clip without text ends in
+        an empty turn.
+
+    Raises:
+        SerError: If columns are missing, context is no whole number from 0, a turn is no whole number or in no
+            dialogue, or a clip or a turn of a dialogue stands twice.
+
+    Examples:
+        >>> rows = {"a": ("d", 0, "Ann", "Hi."), "b": ("d", 1, "Ben", "Oh!"), "c": ("e", 0, "Cy", "So?")}
+        >>> table = pd.DataFrame.from_dict(rows, orient="index", columns=list(COLUMNS))
+        >>> dialogue_inputs(table, 2, name_target=False)
+        {'a': ('Hi.',), 'b': ('Ann: Hi.', 'Oh!'), 'c': ('So?',)}
+    """
+    if missing := [name for name in COLUMNS if name not in table]:
+        raise SerError(f"the table of dialogues lacks the columns {missing}; it has {list(table.columns)}")
+    if type(context) is not int or context < 0:
+        raise SerError(f"context must be a whole number of turns from 0, not {context!r}")
+    turns = pd.to_numeric(table["turn"], errors="coerce")
+    if (bad := ~(turns % 1 == 0) | table["dialogue"].isna()).any():
+        row = table[bad].iloc[0]
+        raise SerError(
+            f"{row.name}: its dialogue is {row['dialogue']}, its turn {row['turn']}; expected an id and a whole number"
+        )
+    keys = list(zip(table["dialogue"], turns.astype(int), strict=True))
+    for what, found in (("clip", table.index), ("turn", pd.Index(keys, tupleize_cols=False))):
+        if found.has_duplicates:
+            raise SerError(f"the {what} {found[found.duplicated()][0]} stands twice in the table; keep one of them")
+    bare = [text.strip() for text in table["text"].astype("str").where(table["text"].notna(), "")]
+    named = [
+        f"{speaker}: {text}" if text and pd.notna(speaker) else text
+        for speaker, text in zip(table["speaker"], bare, strict=True)
+    ]
+    said = {key: text for key, text in zip(keys, named, strict=True) if text}
+    own = named if name_target else bare
+    return {
+        clip: (*(said[dialogue, i] for i in range(turn - context, turn) if (dialogue, i) in said), text)
+        for clip, (dialogue, turn), text in zip(table.index, keys, own, strict=True)
+    }
+
+
+def meld_texts(folder: Path | None = None) -> pd.DataFrame:
+    """Read the dialogues of MELD, whose transcripts may not be redistributed: keep no copy beside its own tables.
+
+    Args:
+        folder: Where its three tables are; by default ``$SER_DATA/meld``.
+
+    Returns:
+        Index clip as in ``corpora.table("meld")``; columns dialogue, turn, speaker (the character's name) and text.
+
+    Raises:
+        SerError: If a table is missing or cannot be read.
+    """
+    clips = corpora.read("meld", folder).clips
+    return pd.DataFrame(
+        {
+            "dialogue": clips["session"],
+            "turn": [int(clip.rpartition("_utt")[2]) for clip in clips.index],
+            "speaker": clips["speaker"].str.removeprefix("meld/"),
+            "text": clips["transcript"],
+        }
+    )
