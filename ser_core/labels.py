@@ -43,16 +43,31 @@ _COMMON4 = {
     "sadness": "sad",
 }
 
+# RAVDESS's words; calm is its own, and boredom is nobody else's.
+_BASIC8 = _COMMON4 | {
+    "calm": "calm",
+    "disgust": "disgust",
+    "fear": "fearful",
+    "fearful": "fearful",
+    "pleasant_surprise": "surprised",
+    "surprise": "surprised",
+    "surprised": "surprised",
+}
+
 HARMONISATIONS: dict[str, dict[str, dict[str, str]]] = {
     "native": {corpus: {word: word for word in words} for corpus, words in NATIVE.items()},
     "common4": {
         corpus: {word: _COMMON4[word] for word in words if word in _COMMON4} for corpus, words in NATIVE.items()
+    },
+    "basic8": {
+        corpus: {word: _BASIC8[word] for word in words if word in _BASIC8} for corpus, words in NATIVE.items()
     },
 }
 """Name -> corpus -> own word -> common word; a known own word that is not a key has no common word.
 
 ``native`` keeps every word. ``common4`` is angry, happy, neutral and sad; RAVDESS's calm is not made neutral,
 nor IEMOCAP's excitement happy: of its usual four-class task (5,531 turns) ``common4`` keeps the 4,490 without it.
+``basic8`` is the eight words of RAVDESS; a corpus has as many of them as it has.
 A corpus without an entry, such as a local one, is held to the words of all corpora together.
 """
 

@@ -38,6 +38,7 @@ class Recipe:
         copies: How many versions of each training clip the waveform effects make, once, beside the clip itself; each
             epoch takes one of them. 0 for new effects in every epoch, with which nothing can be kept of what frozen
             blocks make of a clip.
+        extra: Other corpora whose clips, as far as they have the classes of the training part, are trained on too.
     """
 
     encoder: str = "byol-s"
@@ -63,6 +64,7 @@ class Recipe:
     trim: bool = False
     augmentation: Mapping = field(default_factory=dict, hash=False)
     copies: int = 0
+    extra: tuple[str, ...] = ()
 
     def __post_init__(self):
         """Check what a wrong file could hold."""
@@ -84,6 +86,7 @@ class Recipe:
                 raise SerError(f"recipe: '{name}' is one of {list(values)}, not {getattr(self, name)!r}")
         if self.freeze != "all" and (type(self.freeze) is not int or self.freeze < 0):
             raise SerError(f"recipe: 'freeze' is a number of blocks or 'all', not {self.freeze!r}")
+        object.__setattr__(self, "extra", tuple(self.extra))
         if self.patience is not None and (type(self.patience) is not int or self.patience < 1):
             raise SerError(f"recipe: 'patience' is a whole number from 1 or null, not {self.patience!r}")
 

@@ -43,7 +43,10 @@ def data_of(cell: AnyCell) -> str:
     """Return the digest of the data that a cell is trained on."""
     if isinstance(cell, FusionCell):
         return store.digest([_member(cell, member) for member in cell.members])
-    return audio_hash(cell.corpus) if isinstance(cell, TrainingCell) else data_hash(cell.corpus, cell.features)
+    if isinstance(cell, TrainingCell):
+        extra = [audio_hash(corpus) for corpus in cell.recipe.extra]
+        return store.digest([audio_hash(cell.corpus), *extra]) if extra else audio_hash(cell.corpus)
+    return data_hash(cell.corpus, cell.features)
 
 
 def _member(cell: FusionCell, member: str) -> str:

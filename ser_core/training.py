@@ -122,7 +122,7 @@ def _prefixed(encoder: Encoder, inputs: Sequence[torch.Tensor], k: int, precisio
     return found
 
 
-@functools.lru_cache(maxsize=8)
+@functools.lru_cache(maxsize=16)
 def _inputs(corpus: str, recipe: Recipe, seed: int, cached: int, copy: int) -> dict[str, torch.Tensor]:
     """Return the prepared inputs of a corpus, or what the first ``cached`` blocks make of them, for every fold.
 
@@ -301,19 +301,27 @@ def fit_fold(cell: TrainingCell, seed: int, fold: int, *, folder: Path | None = 
     # What has published weights is the same for every seed.
     drawn = seed if encoder.initialisation == "random initialisation" else 0
     copies = range(1 + recipe.copies)
-    made = [_inputs(cell.corpus, recipe.of_inputs(), drawn, cached, copy) for copy in copies]
-    inputs = made[0]
-    encoder.calibrate([inputs[clip] for clip in part["train"]])
-    samples = [recordings(cell.corpus, recipe.trim, recipe.max_seconds)] if anew else made
-    train = [[version[clip] for version in samples] for clip in part["train"]]
-    train = Part(train, label["train"], augmentation, encoder, seed)
+    versions, labels = [], []
+    for corpus in (cell.corpus, *recipe.extra):
+        made = [_inputs(corpus, recipe.of_inputs(), drawn, cached, copy) for copy in copies]
+        if corpus == cell.corpus:
+            inputs, which, words = made[0], part["train"], clips.loc[part["train"], "emotion"]
+            encoder.calibrate([inputs[clip] for clip in which])
+        else:
+            words = clips_of(corpus, cell.labels)["emotion"]
+            words = words[words.isin(names)]
+            which = words.index
+        samples = [recordings(corpus, recipe.trim, recipe.max_seconds)] if anew else made
+        versions += [[version[clip] for version in samples] for clip in which]
+        labels += words.map(code).tolist()
+    train = Part(versions, labels, augmentation, encoder, seed)
     rest = {
         role: Part([[inputs[clip]] for clip in part[role]], label[role]) for role in ("dev", "test") if role in part
     }
 
     weights = None
     if recipe.class_weights:
-        counts = np.bincount(label["train"], minlength=len(names))
+        counts = np.bincount(labels, minlength=len(names))
         weights = torch.tensor(counts.sum() / (len(names) * counts), dtype=torch.float32)
     # Whatever was drawn until here depends on what was kept from other folds.
     set_seed(seed)
@@ -355,6 +363,7 @@ def fit_fold(cell: TrainingCell, seed: int, fold: int, *, folder: Path | None = 
     trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
     facts = {
         "n_train": len(part["train"]),
+        "n_extra": len(train) - len(part["train"]),
         "n_dev": len(part.get("dev", ())),
         "n_test": len(part["test"]),
         "curve": _curve(trainer.state.log_history),
