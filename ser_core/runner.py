@@ -62,9 +62,11 @@ def code_of(cell: AnyCell) -> str:
         return runs.code_hash()
     if isinstance(cell, FusionCell):
         return runs.code_hash(("fusion", "classical"))
-    module = {"byol-s": "byol", **dict.fromkeys(SPECTROGRAM_NETWORKS, "spectrogram")}.get(cell.recipe.encoder, "hub")
+    name = cell.recipe.encoder
+    own = {"byol-s": ("byol",), **dict.fromkeys(SPECTROGRAM_NETWORKS, ("spectrogram",)), "minilm": ("text", "hub")}
+    modules = own.get(name, ("text", "hub") if name.startswith("text:") else ("hub",))
     augmentation = ("augmentation",) if cell.recipe.augmentation else ()
-    return runs.code_hash((*runs.TRAINING, f"encoders/{module}", *augmentation))
+    return runs.code_hash((*runs.TRAINING, *(f"encoders/{module}" for module in modules), *augmentation))
 
 
 @functools.lru_cache(maxsize=1024)

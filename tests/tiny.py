@@ -1,5 +1,6 @@
 """Checkpoints of every family, a few kilobytes each, with random weights."""
 
+import tokenizers
 import torch
 import transformers
 
@@ -41,23 +42,77 @@ FAMILIES = {
 }
 
 
-def write(family, folder, seed=0, rate=16_000, **settings):
-    """Write config, weights and feature extractor of a family; settings go into the config. Whisper's takes 2 s."""
-    name, values = FAMILIES[family]
-    config = getattr(transformers, f"{name}Config")(**values | settings)
+# The tokens that open, close and separate, in the order of the published vocabularies.
+BERT_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+ROBERTA_TOKENS = ("<s>", "<pad>", "</s>", "<unk>", "<mask>")
+DEBERTA_TOKENS = ("[PAD]", "[CLS]", "[SEP]", "[UNK]", "[MASK]")
+WORDS = "i you he we are am is so very happy sad no yes what why the a not oh god ross monica joey rachel".split()
+CHARACTERS = list("abcdefghijklmnopqrstuvwxyz.,:;!?'")
+
+TEXT = SIZES | {"max_position_embeddings": 160}
+ROBERTA = TEXT | {"type_vocab_size": 1, "bos_token_id": 0, "pad_token_id": 1, "eos_token_id": 2}
+DEBERTA = TEXT | {"relative_attention": True, "position_buckets": 8, "norm_rel_ebd": "layer_norm"}
+DEBERTA |= {"pos_att_type": ["p2c", "c2p"], "share_att_key": True, "position_biased_input": False, "type_vocab_size": 0}
+TEXT_FAMILIES = {
+    "bert": ("Bert", "Bert", TEXT),
+    "minilm": ("Bert", "Bert", TEXT | {"num_attention_heads": 4, "intermediate_size": 64}),
+    "distilbert": ("DistilBert", "Bert", TEXT),
+    "roberta": ("Roberta", "Roberta", ROBERTA),
+    "xlm-roberta": ("XLMRoberta", "XLMRoberta", ROBERTA),
+    "deberta-v2": ("DebertaV2", "DebertaV2", DEBERTA | {"conv_kernel_size": 3, "conv_act": "gelu"}),
+    "deberta-v3": ("DebertaV2", "DebertaV2", DEBERTA),
+    "deberta-typed": (
+        "DebertaV2",
+        "DebertaV2",
+        DEBERTA | {"share_att_key": False, "position_biased_input": True, "type_vocab_size": 2},
+    ),
+}
+
+
+def _random(model, seed):
+    """Change weights and statistics: transformers' own start leaves biases zero and norms one, which would hide how
+    padding comes in."""
     generator = torch.Generator().manual_seed(seed)
-    model = getattr(transformers, f"{name}Model")(config)
     with torch.no_grad():
-        # transformers' own start leaves biases zero and norms one, which would hide how padding comes in.
         for parameter in model.parameters():
             parameter.add_(0.3 * torch.randn(parameter.shape, generator=generator))
         for buffer_name, buffer in model.named_buffers():
             if "running" in buffer_name:
                 buffer.copy_(torch.rand(buffer.shape, generator=generator) + 0.5)
-    model.save_pretrained(folder)
+    return model
+
+
+def write(family, folder, seed=0, rate=16_000, **settings):
+    """Write config, weights and feature extractor of a family; settings go into the config. Whisper's takes 2 s."""
+    name, values = FAMILIES[family]
+    config = getattr(transformers, f"{name}Config")(**values | settings)
+    _random(getattr(transformers, f"{name}Model")(config), seed).save_pretrained(folder)
     if family == "whisper":
         extractor = transformers.WhisperFeatureExtractor(feature_size=20, chunk_length=2, sampling_rate=rate)
     else:
         extractor = transformers.Wav2Vec2FeatureExtractor(sampling_rate=rate, return_attention_mask="xls-r" == family)
     extractor.save_pretrained(folder)
+    return folder
+
+
+def _vocabulary(tokenizer):
+    """Return the vocabulary of a family's tokenizer: some words, letters for the rest, or bytes."""
+    if tokenizer == "Bert":
+        pieces = dict.fromkeys([*BERT_TOKENS, *WORDS, *CHARACTERS, *(f"##{c}" for c in CHARACTERS)])
+        return {"vocab": {piece: i for i, piece in enumerate(pieces)}}
+    if tokenizer == "Roberta":
+        pieces = [*ROBERTA_TOKENS[:4], *sorted(tokenizers.pre_tokenizers.ByteLevel.alphabet()), ROBERTA_TOKENS[4]]
+        return {"vocab": {piece: i for i, piece in enumerate(pieces)}, "merges": []}
+    special = ROBERTA_TOKENS if tokenizer == "XLMRoberta" else DEBERTA_TOKENS
+    scores = dict.fromkeys(special[:4], 0.0) | {"\u2581": -3.0} | {"\u2581" + word: -2.0 for word in WORDS}
+    return {"vocab": list((scores | dict.fromkeys(CHARACTERS, -5.0) | {special[4]: 0.0}).items()), "unk_id": 3}
+
+
+def write_text(family, folder, seed=0, **settings):
+    """Write config, weights and tokenizer.json of a text family; settings go into the config."""
+    name, kind, values = TEXT_FAMILIES[family]
+    tokenizer = getattr(transformers, f"{kind}Tokenizer")(**_vocabulary(kind))
+    config = getattr(transformers, f"{name}Config")(**{"vocab_size": len(tokenizer)} | values | settings)
+    _random(getattr(transformers, f"{name}Model")(config), seed).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
     return folder

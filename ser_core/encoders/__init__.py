@@ -1,4 +1,4 @@
-"""Pretrained encoders of speech behind one interface: which name stands for which."""
+"""Pretrained encoders of speech and of text behind one interface: which name stands for which."""
 
 from ser_core.encoders.base import Encoded, Encoder, pad
 from ser_core.errors import SerError
@@ -10,8 +10,9 @@ def load(name: str, *, revision: str | None = None) -> Encoder:
     """Return a pretrained encoder.
 
     Args:
-        name: ``byol-s``; a spectrogram network, one of `ser_core.encoders.spectrogram.NAMES`; or a Hub id or folder of
-            a speech encoder of transformers, see `ser_core.encoders.hub.load`.
+        name: ``byol-s``; a spectrogram network, one of `ser_core.encoders.spectrogram.NAMES`; a Hub id or folder of
+            a speech encoder of transformers, see `ser_core.encoders.hub.load`; ``minilm``; or ``text:`` with the Hub
+            id or folder of a text encoder behind it, see `ser_core.encoders.text.load`.
         revision: The commit of a Hub id.
 
     Returns:
@@ -26,6 +27,10 @@ def load(name: str, *, revision: str | None = None) -> Encoder:
         ser_core.errors.SerError: vgg16-mel: only a Hub id has a revision, not this; leave the revision 'main' out
     """
     # Imported here, because each brings a library that the others can do without.
+    if name == "minilm" or name.startswith("text:"):
+        from ser_core.encoders import text
+
+        return text.load(name.removeprefix("text:"), revision=revision)
     if name == "byol-s":
         from ser_core.encoders import byol as module
     else:

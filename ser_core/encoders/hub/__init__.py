@@ -1,25 +1,19 @@
 """Which checkpoints of transformers are speech encoders, and how they are loaded: whole or not at all."""
 
-import contextlib
-import re
-from collections.abc import Iterator
 from pathlib import Path
 
-import torch
-from huggingface_hub import constants, snapshot_download
 from torch import nn
 from transformers import (
     AutoConfig,
     AutoFeatureExtractor,
-    AutoModel,
     PreTrainedConfig,
     PreTrainedModel,
     Wav2Vec2FeatureExtractor,
     WhisperFeatureExtractor,
 )
-from transformers.utils import logging
 
 from ser_core.encoders.base import RATE, Encoder
+from ser_core.encoders.hub import checkpoints
 from ser_core.encoders.hub.wave import WaveEncoder
 from ser_core.encoders.hub.whisper import WhisperEncoder
 from ser_core.errors import SerError
@@ -47,70 +41,22 @@ def load(name: str, *, revision: str | None = None) -> Encoder:
         Traceback (most recent call last):
         ser_core.errors.SerError: facebook/wav2vec2-base: revision None is no commit of 40 hex digits; ...
     """
-    folder = _folder(name, revision)
-    with _quiet():
+    folder = checkpoints.folder_of(name, revision)
+    with checkpoints.quiet():
         config, extractor = _settings(name, folder)
         model = _model(name, folder, config)
     encoder = (WhisperEncoder if config.model_type == "whisper" else WaveEncoder)(name, model, extractor)
     return encoder.eval()
 
 
-def _folder(name: str, revision: str | None) -> Path:
-    """Return where a checkpoint's files are."""
-    folder = Path(name).expanduser()
-    if folder.is_dir():
-        if revision is not None:
-            raise SerError(f"{name}: is a folder, which has no revision such as {revision}; leave the revision out")
-        return folder
-    if not re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", name):
-        raise SerError(f"{name}: no such folder, and no Hub id (owner/model); name one of them")
-    if not re.fullmatch(r"[0-9a-f]{40}", str(revision)):
-        raise SerError(
-            f"{name}: revision {revision} is no commit of 40 hex digits; pin one that "
-            f"https://huggingface.co/{name}/commits/main lists, or name a folder with the checkpoint (none is here)"
-        )
-    try:
-        return Path(snapshot_download(name, revision=revision, local_files_only=True))
-    except (OSError, ValueError) as error:
-        raise SerError(
-            f"{name}: commit {revision} is not in the Hugging Face cache, {constants.HF_HUB_CACHE}; get it by "
-            f"'hf download {name} --revision {revision}', or name a folder with the checkpoint"
-        ) from error
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence transformers' report on the keys and its bar: what matters of them is checked here."""
-    level, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if bar:
-            logging.enable_progress_bar()
-
-
-@contextlib.contextmanager
-def _reading(name: str, what: str, folder: Path) -> Iterator[None]:
-    """Turn whatever transformers says of a broken file into one line."""
-    try:
-        yield
-    except Exception as error:
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise SerError(f"{name}: cannot read {what} in {folder} ({reason}); fetch the checkpoint again") from error
-
-
 def _settings(name: str, folder: Path) -> tuple[PreTrainedConfig, Wav2Vec2FeatureExtractor | WhisperFeatureExtractor]:
     """Return configuration and feature extractor, checked to fit each other and us."""
-    offline = {"local_files_only": True, "trust_remote_code": False}
-    with _reading(name, "config.json", folder):
-        config = AutoConfig.from_pretrained(folder, **offline)
+    with checkpoints.reading(name, "config.json", folder):
+        config = AutoConfig.from_pretrained(folder, **checkpoints.OFFLINE)
     if config.model_type not in FAMILIES:
         raise SerError(f"{name}: is a '{config.model_type}'; expected a speech encoder, one of {list(FAMILIES)}")
-    with _reading(name, "preprocessor_config.json", folder):
-        extractor = AutoFeatureExtractor.from_pretrained(folder, **offline)
+    with checkpoints.reading(name, "preprocessor_config.json", folder):
+        extractor = AutoFeatureExtractor.from_pretrained(folder, **checkpoints.OFFLINE)
     expected = WhisperFeatureExtractor if config.model_type == "whisper" else Wav2Vec2FeatureExtractor
     if not isinstance(extractor, expected):
         raise SerError(f"{name}: {type(extractor).__name__} prepares its inputs; expected {expected.__name__}")
@@ -126,37 +72,17 @@ def _settings(name: str, folder: Path) -> tuple[PreTrainedConfig, Wav2Vec2Featur
 
 def _model(name: str, folder: Path, config: PreTrainedConfig) -> PreTrainedModel:
     """Return the model in float32, with no weight of the encoder left to chance."""
-    # The commits of most base encoders that studies used have pytorch_model.bin alone.
-    safe = any(folder.glob("*.safetensors"))
-    if not safe and not any(folder.glob("pytorch_model*.bin")):
-        raise SerError(f"{name}: no weights in {folder}, neither model.safetensors nor pytorch_model.bin; fetch them")
     if config.model_type != "whisper":
         # So that the model has a place for the vector of masked frames; the adapter is not used.
         config.mask_time_prob, config.add_adapter = 0.05, False
-    with _reading(name, "the weights", folder):
-        model, report = AutoModel.from_pretrained(
-            folder,
-            config=config,
-            dtype=torch.float32,
-            attn_implementation="eager" if config.model_type == "wavlm" else "sdpa",
-            use_safetensors=safe,
-            weights_only=True,  # torch's reader that runs no code, where there are no safetensors
-            trust_remote_code=False,
-            local_files_only=True,
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,
-        )
-    missing = {*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])}
+    attention = "eager" if config.model_type == "wavlm" else "sdpa"
+    model, missing = checkpoints.read_model(name, folder, config, attention)
     if config.model_type == "whisper":
         missing = {key for key in missing if key.startswith("encoder.")}
     elif "masked_spec_embed" in missing:
         missing.remove("masked_spec_embed")
         nn.init.zeros_(model.masked_spec_embed)
-    if missing:
-        raise SerError(
-            f"{name}: {len(missing)} weights of the encoder are missing in {folder} or have another shape, such as "
-            f"{min(missing)}; they would be random, so fetch the whole checkpoint"
-        )
+    checkpoints.refuse_missing(name, folder, missing)
     if config.model_type != "whisper":
         model.masked_spec_embed.requires_grad_(False)
     return model
