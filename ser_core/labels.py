@@ -59,9 +59,7 @@ HARMONISATIONS: dict[str, dict[str, dict[str, str]]] = {
     "common4": {
         corpus: {word: _COMMON4[word] for word in words if word in _COMMON4} for corpus, words in NATIVE.items()
     },
-    "basic8": {
-        corpus: {word: _BASIC8[word] for word in words if word in _BASIC8} for corpus, words in NATIVE.items()
-    },
+    "basic8": {corpus: {word: _BASIC8[word] for word in words if word in _BASIC8} for corpus, words in NATIVE.items()},
 }
 """Name -> corpus -> own word -> common word; a known own word that is not a key has no common word.
 
