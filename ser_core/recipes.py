@@ -1,7 +1,7 @@
 """How a network is trained: every setting of a fine-tuning, with its default."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 
 from ser_core.errors import SerError
 
@@ -78,6 +78,12 @@ class Recipe:
                 raise SerError(
                     f"recipe: '{name}' must be a number above 0, such as 1.0e-4, not {getattr(self, name)!r}"
                 )
+        if not (isinstance(self.weight_decay, int | float) and self.weight_decay >= 0):
+            raise SerError(f"recipe: 'weight_decay' must be a number from 0, not {self.weight_decay!r}")
+        if self.max_seconds is not None and not (isinstance(self.max_seconds, int | float) and self.max_seconds > 0):
+            raise SerError(f"recipe: 'max_seconds' must be a number above 0 or null, not {self.max_seconds!r}")
+        if self.layers not in ("last", "weighted") and (type(self.layers) is not int or self.layers < 0):
+            raise SerError(f"recipe: 'layers' is 'last', 'weighted' or the number of a layer, not {self.layers!r}")
         for name in ("dropout", "warmup", "label_smoothing"):
             if not (isinstance(getattr(self, name), int | float) and 0 <= getattr(self, name) < 1):
                 raise SerError(f"recipe: '{name}' must be in [0, 1), not {getattr(self, name)!r}")
@@ -94,13 +100,6 @@ class Recipe:
         """Return a recipe with these settings alone that decide what the first trained block is given."""
         names = ("encoder", "revision", "freeze", "trim", "max_seconds", "precision", "augmentation", "copies")
         return Recipe(**{name: getattr(self, name) for name in names})
-
-    def to_dict(self) -> dict:
-        """Return the settings that are not the default, and the encoder."""
-        return {key: value for key, value in asdict(self).items() if key == "encoder" or value != _DEFAULTS[key]}
-
-
-_DEFAULTS = asdict(Recipe())
 
 
 def recipe(mapping: Mapping) -> Recipe:

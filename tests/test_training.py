@@ -455,6 +455,23 @@ def test_the_loss_weighs_the_classes_of_the_training_part(seen):
     assert plain is None
 
 
+def test_other_corpora_add_clips_of_the_classes_there_are_to_the_training_part_alone(stores, seen):
+    folder = toy.corpus(stores / "data/emodb", speakers=2, sentences=1, emotions=("angry", "happy", "sad"), seed=1)
+    corpora.write_table(corpora.local.read(folder / "clips.csv", name="emodb"))
+    fit(**QUICK | {"epochs": 1, "extra": ("emodb",)})
+    train, dev, test = seen.parts
+    here = parts()
+    assert (
+        train.labels[: len(here["train"])]
+        == corpora.table("urdu").loc[here["train"], "emotion"].map({name: i for i, name in enumerate(CLASSES)}).tolist()
+    )
+    # Sorted by clip: angry and sad of the first speaker, then of the second; happy is no class here.
+    assert train.labels[len(here["train"]) :] == [0, 1, 0, 1]
+    assert [len(part) for part in (train, dev, test)] == [len(here["train"]) + 4, len(here["dev"]), len(here["test"])]
+    counts = np.bincount(train.labels)
+    assert seen.trainers[0].model.loss.weight.tolist() == pytest.approx((counts.sum() / (2 * counts)).tolist())
+
+
 # What is done to training clips and to no others.
 
 
@@ -604,9 +621,6 @@ def test_more_frozen_blocks_than_there_are_and_a_class_not_trained_are_refused(s
     [
         ({"pooling": "median"}, "unknown pooling 'median'"),
         ({"layers": 7}, "no layer '7'"),
-        pytest.param(
-            {"layers": "first"}, "no layer 'first'", marks=pytest.mark.xfail(reason="two is added to the word first")
-        ),
     ],
 )
 def test_settings_that_do_not_fit_the_encoder_are_refused(settings, message):
