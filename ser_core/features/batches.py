@@ -11,7 +11,7 @@ from ser_core.errors import SerError
 if TYPE_CHECKING:
     import torch
 
-    from ser_core.encoders import Encoder
+    from ser_core.encoders import base
 
 BATCH_SECONDS = {"cpu": 10.0, "cuda": 160.0}
 """Padded seconds of a batch by kind of device: on a CPU what stays in its caches, on a GPU what keeps it busy."""
@@ -24,7 +24,7 @@ _BFLOAT16 = ("avx512_bf16", "amx_bf16", "bf16")
 
 
 def embed(
-    encoder: "Encoder",
+    encoder: "base.Encoder",
     inputs: Sequence["torch.Tensor"],
     *,
     pooling: str = "mean",
