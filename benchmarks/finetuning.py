@@ -26,11 +26,12 @@ import torch
 import transformers
 from torch import nn
 
-from ser_core import training
 from ser_core.encoders import pad
 from ser_core.encoders.hub.wave import WaveEncoder
 from ser_core.models import SpeechClassifier
 from ser_core.recipes import Recipe
+from ser_core.training.inputs import Part
+from ser_core.training.trainer import make_trainer, parameter_groups
 
 N_CLASSES = 4
 EPOCHS = 2
@@ -48,7 +49,7 @@ TOLERANCE = {"cpu": {"fp32": 1e-3, "bf16": 0.05}, "cuda": {"fp32": 0.01, "bf16":
 """How far the losses of a step may be apart; on a GPU torch rounds float32 convolutions to ten bits (TF32)."""
 
 
-class Noted(training.Part):
+class Noted(Part):
     """A training part that notes in which order its clips are read."""
 
     def __init__(self, *arguments, **keywords):
@@ -92,7 +93,7 @@ def ours(model: SpeechClassifier, recipe: Recipe, hidden: list[torch.Tensor], la
     """
     part, clock = Noted([[clip] for clip in hidden], labels), Clock()
     with tempfile.TemporaryDirectory() as folder:
-        trainer = training._trainer(copy.deepcopy(model), recipe, part, None, 0, Path(folder), False)
+        trainer = make_trainer(copy.deepcopy(model), recipe, part, None, 0, Path(folder), False)
         trainer.args.logging_strategy, trainer.args.logging_steps = transformers.IntervalStrategy.STEPS, 1
         trainer.add_callback(clock)
         trainer.train()
@@ -127,7 +128,7 @@ def plain(
     if isinstance(model.encoder, WaveEncoder):
         model.encoder.model.set_attn_implementation("eager")
     batch, lengths, labels = *inputs, torch.tensor(labels)
-    optimizer = torch.optim.AdamW(training.parameter_groups(model, recipe))
+    optimizer = torch.optim.AdamW(parameter_groups(model, recipe))
     steps = sum(map(len, batches))
     schedule = transformers.get_scheduler(recipe.schedule, optimizer, round(recipe.warmup * steps), steps)
     seconds, losses = [], []
@@ -169,7 +170,7 @@ def measure(given, clips: list[np.ndarray], encoder, frozen: int) -> dict:
     padded = pad(inputs)
 
     def prefixed(precision: str) -> list[torch.Tensor]:
-        return training._prefixed(encoder, inputs, frozen, precision) if frozen else inputs
+        return prefixed(encoder, inputs, frozen, precision) if frozen else inputs
 
     losses, off = {}, {}
     for precision, tolerance in TOLERANCE[given.device].items():

@@ -1,9 +1,6 @@
 """Augmentation: what may be done to a training clip, and only to a training clip."""
 
-import dataclasses
-import numbers
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -11,108 +8,11 @@ import torch
 
 from ser_core import audio
 from ser_core.errors import SerError
-
-_RANGES = {"noise_snr_db": (-20, 100), "gain_db": (-60, 60), "speed": (0.5, 2), "pitch_semitones": (-12, 12)}
-_MASKS = {"time_masks": "time_mask_frames", "frequency_masks": "frequency_mask_bins"}
+from ser_core.recipes import Augmentation
 
 _TIME_SHARE = 5  # A time mask covers at most one part in this many of a clip.
 # On 25 recordings, F0 followed the shift more closely with this window than with one two or four times as long.
 _PITCH_WINDOW_S = 0.032
-
-
-@dataclass(frozen=True)
-class Augmentation:
-    """What is done to training clips; as made without arguments, nothing.
-
-    A clip keeps its label, so the emotion must survive everything in the ranges: loudness, tempo and pitch carry it.
-
-    Attributes:
-        noise_snr_db: Lowest and highest signal-to-noise ratio of added white noise in dB, within -20 to 100; or None.
-        gain_db: Lowest and highest gain in dB, within -60 to 60; or None.
-        speed: Lowest and highest factor of speed, within 0.5 to 2; above 1 is faster and, by the same factor, higher
-            (Ko et al., 2015); or None.
-        pitch_semitones: Lowest and highest shift of pitch at kept tempo in semitones, within -12 to 12; the formants
-            move along; or None.
-        time_masks: Number of SpecAugment's time masks (Park et al., 2019).
-        time_mask_frames: Widest time mask in frames.
-        frequency_masks: Number of SpecAugment's frequency masks.
-        frequency_mask_bins: Widest frequency mask in bins.
-        mixup: Both parameters of the Beta distribution of the weights of mixup (Zhang et al., 2018); 0 is off.
-        probability: Of each of the waveform effects that are on, to be applied to a clip.
-
-    Raises:
-        SerError: If a value is out of its range, or masks have a number but no width or the reverse.
-
-    Examples:
-        >>> how = Augmentation(speed=(0.9, 1.1), time_masks=2, time_mask_frames=40)
-        >>> how.waveform, how.image, Augmentation().waveform
-        (True, True, False)
-    """
-
-    noise_snr_db: tuple[float, float] | None = None
-    gain_db: tuple[float, float] | None = None
-    speed: tuple[float, float] | None = None
-    pitch_semitones: tuple[float, float] | None = None
-    time_masks: int = 0
-    time_mask_frames: int = 0
-    frequency_masks: int = 0
-    frequency_mask_bins: int = 0
-    mixup: float = 0.0
-    probability: float = 1.0
-
-    def __post_init__(self):
-        """Refuse values that are out of range."""
-        for name, (least, most) in _RANGES.items():
-            span = getattr(self, name)
-            pair = isinstance(span, tuple) and len(span) == 2 and all(_is(x, numbers.Real) for x in span)
-            if span is not None and not (pair and least <= span[0] <= span[1] <= most):
-                raise SerError(f"{name}={span!r}: expected two numbers, low and high, from {least} to {most}, or None")
-        for name in (*_MASKS, *_MASKS.values()):
-            if not _is(n := getattr(self, name), numbers.Integral) or n < 0:
-                raise SerError(f"{name}={n!r}: expected a whole number of 0 or more")
-        for masks, width in _MASKS.items():
-            if bool(n := getattr(self, masks)) != bool(widest := getattr(self, width)):
-                raise SerError(f"{masks}={n} with {width}={widest} masks nothing; give both or neither")
-        if not _is(self.mixup, numbers.Real) or not 0 <= self.mixup < np.inf:
-            raise SerError(
-                f"mixup={self.mixup!r}: expected the parameter of a Beta distribution, above 0, or 0 for off"
-            )
-        if not _is(self.probability, numbers.Real) or not 0 <= self.probability <= 1:
-            raise SerError(f"probability={self.probability!r}: expected a number from 0 to 1")
-
-    @classmethod
-    def from_mapping(cls, mapping: dict) -> "Augmentation":
-        """Return the augmentation that a mapping read from YAML describes.
-
-        Args:
-            mapping: Field names and values; a range is a list of two numbers.
-
-        Returns:
-            The augmentation.
-
-        Raises:
-            SerError: If it is no mapping, a field is unknown, or a value is out of range.
-
-        Examples:
-            >>> Augmentation.from_mapping({"gain_db": [-6, 6]}).gain_db
-            (-6, 6)
-        """
-        known = [field.name for field in dataclasses.fields(cls)]
-        if not isinstance(mapping, dict):
-            raise SerError(f"augmentation: {mapping!r} is no mapping; expected one with some of the fields {known}")
-        if unknown := [name for name in mapping if name not in known]:
-            raise SerError(f"augmentation: unknown fields {unknown}; expected some of {known}")
-        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in mapping.items()})
-
-    @property
-    def waveform(self) -> bool:
-        """Whether `augment_waveform` does anything."""
-        return any(getattr(self, name) is not None for name in _RANGES)
-
-    @property
-    def image(self) -> bool:
-        """Whether `mask_image` does anything."""
-        return any(getattr(self, name) > 0 for name in _MASKS)
 
 
 def augment_waveform(samples: np.ndarray, rate: int, how: Augmentation, rng: np.random.Generator) -> np.ndarray:
@@ -275,11 +175,6 @@ def assert_training_only(folds: pd.DataFrame, clips: Sequence[str], fold: int) -
         if clip in others or clip not in train:
             where = f"in {others[clip]}" if clip in others else "in no part of it"
             raise SerError(f"fold {fold}: clip '{clip}' is {where}; only clips in train may be augmented")
-
-
-def _is(value: object, kind: type) -> bool:
-    """Return whether a value is a number of this kind; True and False are none."""
-    return isinstance(value, kind) and not isinstance(value, bool)
 
 
 def _rms(x: np.ndarray) -> float:

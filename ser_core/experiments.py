@@ -1,6 +1,5 @@
 """Experiments: how a declarative YAML file becomes cells, one system on one corpus under one protocol each."""
 
-import functools
 import itertools
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,9 +7,10 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from ser_core import classical, corpora, features, labels, splits
+from ser_core import classical, corpora, features, splits
+from ser_core.cells import AnyCell, Cell, FusionCell, TrainingCell, division, make_folds
 from ser_core.errors import RefusalError, SerError
-from ser_core.recipes import Recipe, recipe
+from ser_core.recipes import recipe
 
 FIELDS = {
     "name": "name of the experiment and of its folder of Runs",
@@ -44,134 +44,6 @@ _DEFAULTS = {
     "tune": False,
     "train_clips": None,
 }
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One system on one corpus under one protocol: everything that decides its predictions.
-
-    Attributes:
-        corpus: Corpus to train and test on.
-        protocol: Split protocol.
-        features: Feature set.
-        model: Classifier.
-        normalisation: See `ser_core.classical.NORMALISATIONS`.
-        labels: Label harmonisation.
-        folds: Number of folds or ``loo``.
-        seeds: Seeds, one full set of predictions each.
-        splits: ``fixed`` or ``per-seed``.
-        tune: Whether hyperparameters are chosen on the dev part.
-        train_clips: Size that every training part is cut to, or None.
-    """
-
-    corpus: str
-    protocol: str
-    features: str
-    model: str
-    normalisation: str
-    labels: str
-    folds: int | str
-    seeds: tuple[int, ...]
-    splits: str
-    tune: bool
-    train_clips: int | None
-
-    @property
-    def system(self) -> str:
-        """Name of the Run's folder."""
-        parts = [self.corpus, self.protocol, self.features, self.model, self.normalisation]
-        return ".".join(parts + (["tuned"] if self.tune else []))
-
-
-@dataclass(frozen=True)
-class TrainingCell:
-    """One network, trained on one corpus under one protocol: everything that decides its predictions.
-
-    Attributes:
-        corpus: Corpus to train and test on.
-        protocol: Split protocol.
-        name: Name of the network within its experiment.
-        recipe: How it is trained.
-        labels: Label harmonisation.
-        folds: Number of folds or ``loo``.
-        seeds: Seeds of the training, one full set of predictions each.
-        split_seed: Seed of the division, the same for all of them.
-        train_clips: Size that every training part is cut to, or None.
-    """
-
-    corpus: str
-    protocol: str
-    name: str
-    recipe: Recipe
-    labels: str
-    folds: int | str
-    seeds: tuple[int, ...]
-    split_seed: int
-    train_clips: int | None
-
-    @property
-    def system(self) -> str:
-        """Name of the Run's folder."""
-        split = f".split{self.split_seed}" if self.split_seed else ""
-        return f"{self.corpus}.{self.protocol}.{self.name}{split}"
-
-    @property
-    def tune(self) -> bool:
-        """Whether the dev part decides when to stop."""
-        return self.recipe.patience is not None
-
-
-@dataclass(frozen=True)
-class FusionCell:
-    """Systems of one corpus and protocol whose probabilities are put together.
-
-    Attributes:
-        corpus: The corpus.
-        protocol: Split protocol of all members.
-        name: Name of the fusion within its experiment.
-        members: Names of Runs with a dev table, ``<experiment>/<system>``, and systems on stored features,
-            ``<features>/<model>/<normalisation>``.
-        rule: A key of `ser_core.fusion.RULES`.
-        average: Whether a Run's probabilities are first averaged over its seeds.
-        labels: Label harmonisation.
-        folds: Number of folds or ``loo``.
-        seeds: Seeds, one full set of predictions each.
-    """
-
-    corpus: str
-    protocol: str
-    name: str
-    members: tuple[str, ...]
-    rule: str
-    average: bool
-    labels: str
-    folds: int | str
-    seeds: tuple[int, ...]
-    split_seed: int = 0
-    train_clips: None = None
-    tune: bool = True
-
-    @property
-    def system(self) -> str:
-        """Name of the Run's folder."""
-        return f"{self.corpus}.{self.protocol}.{self.name}"
-
-
-AnyCell = Cell | TrainingCell | FusionCell
-
-
-def cell(fields: dict) -> AnyCell:
-    """Return the cell that a ``run.json`` holds.
-
-    Args:
-        fields: What `dataclasses.asdict` made of a cell.
-    """
-    fields = fields | {"seeds": tuple(fields["seeds"])}
-    if "recipe" in fields:
-        return TrainingCell(**fields | {"recipe": Recipe(**fields["recipe"])})
-    if "members" in fields:
-        return FusionCell(**fields | {"members": tuple(fields["members"])})
-    return Cell(**fields)
 
 
 @dataclass(frozen=True)
@@ -372,45 +244,3 @@ def _check_names(path: Path, spec: dict, given: set[str]) -> None:
 def _seeds(value: object) -> bool:
     """Return whether a value is a list of seeds."""
     return isinstance(value, list) and bool(value) and all(type(seed) is int and seed >= 0 for seed in value)
-
-
-@functools.lru_cache(maxsize=8)
-def clips_of(corpus: str, harmonisation: str) -> pd.DataFrame:
-    """Return a corpus's committed Clips table with the words of a harmonisation."""
-    return labels.harmonise(corpora.table(corpus), harmonisation)
-
-
-@functools.lru_cache(maxsize=64)
-def make_folds(
-    corpus: str, harmonisation: str, protocol: str, n_folds: int | str, seed: int, train_clips: int | None, tune: bool
-) -> pd.DataFrame:
-    """Return checked Folds; an untuned system trains on the dev part too, unless a published split has taken it.
-
-    Args:
-        corpus: One of `ser_core.corpora.NAMES`.
-        harmonisation: One of `ser_core.labels.HARMONISATIONS`.
-        protocol: One of `ser_core.splits.PROTOCOLS`.
-        n_folds: See `ser_core.splits.make`.
-        seed: Seed of the division.
-        train_clips: See `ser_core.splits.make`.
-        tune: Whether the system chooses hyperparameters on the dev part.
-    """
-    clips = clips_of(corpus, harmonisation)
-    dev = tune or splits.PROTOCOLS[protocol].published is not None
-    folds = splits.make(clips, protocol, n_folds=n_folds, seed=seed, train_clips=train_clips, dev=dev)
-    splits.check(folds, clips)
-    return folds
-
-
-def division(cell: AnyCell, seed: int) -> pd.DataFrame:
-    """Return the Folds of one seed of a cell.
-
-    Args:
-        cell: The system.
-        seed: One of its seeds.
-    """
-    if isinstance(cell, Cell):
-        split_seed = seed if cell.splits == "per-seed" else 0
-    else:
-        split_seed = cell.split_seed
-    return make_folds(cell.corpus, cell.labels, cell.protocol, cell.folds, split_seed, cell.train_clips, cell.tune)

@@ -1,19 +1,32 @@
 """How one fold of a cell is fitted and predicted; with `classical`, all code that decides predictions."""
 
 import functools
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
+from sklearn.pipeline import Pipeline
 
-from ser_core import classical, features, metrics, runs
+from ser_core import classical, features, metrics
+from ser_core.cells import Cell, classes, clips_of, parts, predictions
 from ser_core.errors import SerError
-from ser_core.experiments import Cell, clips_of, make_folds
 
 
-def folds_of(cell: Cell, seed: int) -> pd.DataFrame:
-    """Return the Folds of one seed of a cell."""
-    split_seed = seed if cell.splits == "per-seed" else 0
-    return make_folds(cell.corpus, cell.labels, cell.protocol, cell.folds, split_seed, cell.train_clips, cell.tune)
+@dataclass(frozen=True)
+class Fitted:
+    """A system on stored features, as one fold has fitted it.
+
+    Attributes:
+        final: What predicts the test part; it has seen the train part, and the dev part once that has chosen.
+        chooser: Of a tuned system that one of the train part alone which did best on the dev part.
+        chosen: The hyperparameters that did.
+        dev_uar: Their UAR on the dev part, in [0, 1].
+    """
+
+    final: Pipeline
+    chooser: Pipeline | None = None
+    chosen: dict = field(default_factory=dict)
+    dev_uar: float | None = None
 
 
 @functools.lru_cache(maxsize=2)
@@ -28,8 +41,53 @@ def _features(corpus: str, harmonisation: str, extractor: str, normalisation: st
     return classical.normalise(table.loc[clips.index], clips["speaker"], normalisation)
 
 
+def inputs(cell: Cell, which: list[str]) -> np.ndarray:
+    """Return what a system is given of some clips, float32 of shape (n_clips, n_features).
+
+    Args:
+        cell: The system.
+        which: Clips of its corpus.
+    """
+    return _features(cell.corpus, cell.labels, cell.features, cell.normalisation).loc[which].to_numpy("float32")
+
+
+def fit(cell: Cell, seed: int, fold: int) -> Fitted:
+    """Train on one fold's train part, and on its dev part once that has chosen.
+
+    Args:
+        cell: The system.
+        seed: One of its seeds.
+        fold: A fold of its Folds.
+
+    Returns:
+        What was fitted, and what the dev part chose.
+
+    Raises:
+        SerError: If the test part holds a class that the train part does not.
+    """
+    part = parts(cell, seed, fold)
+    words, names = clips_of(cell.corpus, cell.labels)["emotion"], classes(cell, part)
+    code = {name: i for i, name in enumerate(names)}
+
+    def fitted(which: list[str], **setting) -> Pipeline:
+        system = classical.pipeline(cell.model, cell.normalisation, seed=seed, **setting)
+        return system.fit(inputs(cell, which), words[which].map(code).to_numpy("int64"))
+
+    if not cell.tune:
+        return Fitted(fitted(part["train"]))
+    truth = words[part["dev"]].map(code).to_numpy("int64")
+    systems, scores = [], []
+    for setting in classical.settings(cell.model):
+        systems.append(fitted(part["train"], **setting))
+        matrix = metrics.confusion(truth, systems[-1].predict(inputs(cell, part["dev"])), range(len(names)))
+        scores.append(float(metrics.uar(matrix)))
+    best = int(np.argmax(scores))
+    chosen = classical.settings(cell.model)[best]
+    return Fitted(fitted(part["train"] + part["dev"], **chosen), systems[best], chosen, scores[best])
+
+
 def fit_fold(cell: Cell, seed: int, fold: int) -> tuple[pd.DataFrame, dict]:
-    """Train on one fold's train part (and dev part, once it has chosen) and predict its test part.
+    """Fit one fold and predict its test part.
 
     Args:
         cell: The system.
@@ -42,54 +100,15 @@ def fit_fold(cell: Cell, seed: int, fold: int) -> tuple[pd.DataFrame, dict]:
     Raises:
         SerError: If the test part holds a class that the train part does not.
     """
-    clips = clips_of(cell.corpus, cell.labels)
-    table = _features(cell.corpus, cell.labels, cell.features, cell.normalisation)
-    folds = folds_of(cell, seed)
-    part = {role: rows["clip"] for role, rows in folds[folds["fold"] == fold].groupby("role", observed=True)}
-    train, test = part["train"], part["test"]
-    names = sorted(clips.loc[train, "emotion"].unique())
-    if absent := sorted(set(clips.loc[test, "emotion"]) - set(names)):
-        raise SerError(f"{cell.system}: fold {fold} tests the classes {absent}, which its training part does not have")
-    code = {name: i for i, name in enumerate(names)}
-
-    def data(which: pd.Series) -> tuple[np.ndarray, np.ndarray]:
-        return table.loc[which].to_numpy("float32"), clips.loc[which, "emotion"].map(code).to_numpy("int64")
-
-    chosen, dev_uar = {}, None
-    fit_on = train
-    if cell.tune:
-        dev = part["dev"]
-        (x_train, y_train), (x_dev, y_dev) = data(train), data(dev)
-        scores = []
-        for setting in classical.settings(cell.model):
-            system = classical.pipeline(cell.model, cell.normalisation, seed=seed, **setting).fit(x_train, y_train)
-            matrix = metrics.confusion(y_dev, system.predict(x_dev), range(len(names)))
-            scores.append(float(metrics.uar(matrix)))
-        best = int(np.argmax(scores))
-        chosen, dev_uar = classical.settings(cell.model)[best], scores[best]
-        fit_on = pd.concat([train, dev])
-    x, y = data(fit_on)
-    x_test, y_test = data(test)
-    system = classical.pipeline(cell.model, cell.normalisation, seed=seed, **chosen).fit(x, y)
-    predictions = pd.DataFrame(
-        {
-            "clip": test.to_numpy(),
-            "speaker": clips.loc[test, "speaker"].to_numpy(),
-            "fold": fold,
-            "seed": seed,
-            "truth": [names[i] for i in y_test],
-            "prediction": [names[i] for i in system.predict(x_test)],
-        }
-    )
-    if hasattr(system, "predict_proba"):
-        probabilities = system.predict_proba(x_test).astype("float32")
-        for i, name in enumerate(names):
-            predictions[runs.PROBABILITY + name] = probabilities[:, i]
+    part, system = parts(cell, seed, fold), fit(cell, seed, fold)
+    names, x = classes(cell, part), inputs(cell, part["test"])
+    answers = [names[i] for i in system.final.predict(x)]
+    probabilities = system.final.predict_proba(x) if hasattr(system.final, "predict_proba") else None
     facts = {
-        "n_train": len(train),
+        "n_train": len(part["train"]),
         "n_dev": len(part.get("dev", ())),
-        "n_test": len(test),
-        "chosen": chosen,
-        "dev_uar": dev_uar,
+        "n_test": len(part["test"]),
+        "chosen": system.chosen,
+        "dev_uar": system.dev_uar,
     }
-    return predictions, facts
+    return predictions(cell, seed, fold, part["test"], answers, probabilities, names), facts

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from ser_core import classical, features, metrics, runs
+from ser_core import fitting, metrics, runs
+from ser_core.cells import Cell, FusionCell, classes, clips_of, parts, predictions
 from ser_core.errors import SerError
-from ser_core.experiments import FusionCell, clips_of, division
 
 RULES = {
     "mean": "mean of the probabilities",
@@ -73,34 +73,13 @@ def _uar(truth: np.ndarray, scores: np.ndarray) -> float:
 
 
 @functools.lru_cache(maxsize=32)
-def _classical(
-    corpus: str, labels: str, parts: tuple[tuple[str, ...], ...], member: str
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return dev and test probabilities of ``<features>/<model>/<normalisation>``, tuned on the dev part.
-
-    As in `ser_core.fitting`, but that the dev part is predicted too, by the system that has not seen it.
-    """
-    extractor, model, normalisation = member.split("/")
-    clips, part = clips_of(corpus, labels), dict(zip(("train", "dev", "test"), map(list, parts), strict=True))
-    table = features.load(corpus, extractor).loc[clips.index]
-    table = classical.normalise(table, clips["speaker"], normalisation)
-    names = sorted(clips.loc[part["train"], "emotion"].unique())
-    code = {name: i for i, name in enumerate(names)}
-
-    def data(which: list[str]) -> tuple[np.ndarray, np.ndarray]:
-        return table.loc[which].to_numpy("float32"), clips.loc[which, "emotion"].map(code).to_numpy("int64")
-
-    x_dev, y_dev = data(part["dev"])
-    fitted = [
-        classical.pipeline(model, normalisation, **s).fit(*data(part["train"])) for s in classical.settings(model)
-    ]
-    best = int(np.argmax([_uar(y_dev, system.predict_proba(x_dev)) for system in fitted]))
-    final = classical.pipeline(model, normalisation, **classical.settings(model)[best])
-    final.fit(*data(part["train"] + part["dev"]))
-    columns = [runs.PROBABILITY + name for name in names]
+def _classical(cell: Cell, fold: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the dev probabilities of the system that has not seen the dev part, and the test probabilities."""
+    part, fitted = parts(cell, 0, fold), fitting.fit(cell, 0, fold)
+    columns = [runs.PROBABILITY + name for name in classes(cell, part)]
     return tuple(
-        pd.DataFrame(system.predict_proba(data(part[role])[0]), index=part[role], columns=columns)
-        for role, system in (("dev", fitted[best]), ("test", final))
+        pd.DataFrame(system.predict_proba(fitting.inputs(cell, part[role])), index=part[role], columns=columns)
+        for role, system in (("dev", fitted.chooser), ("test", fitted.final))
     )
 
 
@@ -129,14 +108,14 @@ def fit_fold(cell: FusionCell, seed: int, fold: int) -> tuple[pd.DataFrame, dict
     Raises:
         SerError: If a member's Run is not there or was made on other folds.
     """
-    clips, folds = clips_of(cell.corpus, cell.labels), division(cell, seed)
-    part = {role: rows["clip"].tolist() for role, rows in folds[folds["fold"] == fold].groupby("role", observed=True)}
+    part, words = parts(cell, seed, fold), clips_of(cell.corpus, cell.labels)["emotion"]
     scores = {"dev": [], "test": []}
     columns = None
     for member in cell.members:
         if member.count("/") == 2:
-            parts = tuple(tuple(part[role]) for role in ("train", "dev", "test"))
-            made = _classical(cell.corpus, cell.labels, parts, member)
+            where = {name: getattr(cell, name) for name in ("corpus", "protocol", "labels", "folds", "train_clips")}
+            names = dict(zip(("features", "model", "normalisation"), member.split("/"), strict=True))
+            made = _classical(Cell(**where, **names, seeds=(0,), splits="fixed", tune=True), fold)
         else:
             made = _network(cell, member, seed, fold)
         for role, table in zip(("dev", "test"), made, strict=True):
@@ -148,21 +127,12 @@ def fit_fold(cell: FusionCell, seed: int, fold: int) -> tuple[pd.DataFrame, dict
             columns = sorted(table.columns) if columns is None else columns
             scores[role].append(table.loc[part[role], columns].to_numpy("float64"))
     names = [name.removeprefix(runs.PROBABILITY) for name in columns]
-    truth = clips.loc[part["dev"], "emotion"].map({name: i for i, name in enumerate(names)}).to_numpy()
+    truth = words[part["dev"]].map({name: i for i, name in enumerate(names)}).to_numpy()
     fused, chosen = combine(cell.rule, scores["dev"], truth, scores["test"])
     on_dev, _ = combine(cell.rule, scores["dev"], truth, scores["dev"])
     tables = []
     for role, found in (("dev", on_dev), ("test", fused)):
-        who = clips.loc[part[role]]
-        table = {
-            "clip": part[role],
-            "speaker": who["speaker"].to_numpy(),
-            "fold": fold,
-            "seed": seed,
-            "truth": who["emotion"].to_numpy(),
-            "prediction": [names[i] for i in found.argmax(1)],
-            "part": role,
-        }
-        tables.append(pd.DataFrame(table | {name: found[:, i].astype("float32") for i, name in enumerate(columns)}))
+        answers = [names[i] for i in found.argmax(1)]
+        tables.append(predictions(cell, seed, fold, part[role], answers, found, names).assign(part=role))
     facts = {"n_train": len(part["train"]), "n_dev": len(part["dev"]), "n_test": len(part["test"]), "chosen": chosen}
     return pd.concat(tables, ignore_index=True), facts | {"dev_uar": _uar(truth, on_dev)}

@@ -18,8 +18,8 @@ def speakers(embeddings: np.ndarray, clips: pd.DataFrame) -> pd.DataFrame | None
         clips: Their Clips rows, in the same order.
 
     Returns:
-        One row a clip: clip, speaker, truth (the speaker) and prediction; None if there are fewer than two speakers,
-        or one of them has a single clip.
+        One row a clip: clip, speaker, truth (the speaker) and prediction; None if a speaker is unknown or has a single
+        clip, or if fewer than two are left to learn from.
 
     Examples:
         >>> table = pd.DataFrame({"speaker": list("abab"), "sentence": list("sstt")}, index=list("wxyz"))
@@ -30,12 +30,15 @@ def speakers(embeddings: np.ndarray, clips: pd.DataFrame) -> pd.DataFrame | None
 
     who = clips["speaker"].to_numpy()
     fewest = clips["speaker"].value_counts().min()
-    if len(set(who)) < 2 or fewest < 2:
+    if clips["speaker"].isna().any() or len(set(who)) < 2 or fewest < 2:
         return None
     sentences = clips["sentence"]
     if sentences.notna().all() and sentences.nunique() > 1:
         parts = GroupKFold(min(5, sentences.nunique())).split(embeddings, who, sentences.to_numpy())
     else:
         parts = StratifiedKFold(min(3, fewest), shuffle=True, random_state=0).split(embeddings, who)
-    found = cross_val_predict(classical.pipeline("logreg", "train"), embeddings, who, cv=list(parts))
+    parts = list(parts)
+    if min(len(set(who[train])) for train, _ in parts) < 2:
+        return None
+    found = cross_val_predict(classical.pipeline("logreg", "train"), embeddings, who, cv=parts)
     return pd.DataFrame({"clip": clips.index, "speaker": who, "truth": who, "prediction": found})

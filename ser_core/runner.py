@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ser_core import corpora, features, fusion, runs, store
+from ser_core import corpora, features, fitting, fusion, runs, store
+from ser_core.cells import AnyCell, Cell, FusionCell, TrainingCell, division
 from ser_core.errors import SerError
-from ser_core.experiments import AnyCell, Cell, Experiment, FusionCell, TrainingCell, division
-from ser_core.fitting import fit_fold
+from ser_core.experiments import Experiment
 
 
 @functools.lru_cache(maxsize=16)
@@ -61,7 +61,7 @@ def code_of(cell: AnyCell) -> str:
     if isinstance(cell, Cell):
         return runs.code_hash()
     if isinstance(cell, FusionCell):
-        return runs.code_hash(("fusion", "classical"))
+        return runs.code_hash(("fusion", *runs.PREDICTING))
     name = cell.recipe.encoder
     own = {"byol-s": ("byol",), **dict.fromkeys(SPECTROGRAM_NETWORKS, ("spectrogram",)), "minilm": ("text", "hub")}
     modules = own.get(name, ("text", "hub") if name.startswith("text:") else ("hub",))
@@ -111,7 +111,7 @@ def _run_part(experiment: str, cell: AnyCell, seed: int, fold: int, cell_key: st
             if _writes():
                 shutil.rmtree(path, ignore_errors=True)
         else:
-            predictions, facts = (fusion.fit_fold if isinstance(cell, FusionCell) else fit_fold)(cell, seed, fold)
+            predictions, facts = (fusion if isinstance(cell, FusionCell) else fitting).fit_fold(cell, seed, fold)
     facts["converged"] = not any(issubclass(w.category, ConvergenceWarning) for w in caught)
     # ru_maxrss is in KiB on Linux and in bytes on macOS.
     unit = 2**20 if sys.platform == "darwin" else 2**10
@@ -183,9 +183,7 @@ def _assemble(experiment: Experiment, cell: AnyCell, cell_key: str) -> Path:
         facts.append({"seed": seed, "fold": fold, **store.read_metadata(path)})
     predictions, others = pd.concat(tables, ignore_index=True), {}
     if "part" in predictions:
-        others = {
-            name: rows.dropna(axis=1, how="all").drop(columns="part") for name, rows in predictions.groupby("part")
-        }
+        others = {name: _own(rows.drop(columns="part")) for name, rows in predictions.groupby("part")}
         predictions = others.pop("test").reset_index(drop=True)
     columns = [name for name in predictions if name.startswith(runs.PROBABILITY)]
     # A class that a fold's training part lacks has probability 0 there.
@@ -217,3 +215,9 @@ def _assemble(experiment: Experiment, cell: AnyCell, cell_key: str) -> Path:
     path = runs.write(runs.Run(experiment.name, cell.system, predictions, info, others))
     shutil.rmtree(path / ".parts")
     return path
+
+
+def _own(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Return a part's predictions without the probabilities that only other parts have."""
+    columns = [name for name in predictions if name.startswith(runs.PROBABILITY)]
+    return predictions.drop(columns=[name for name in columns if predictions[name].isna().all()])

@@ -4,8 +4,9 @@ import tiny
 import torch
 
 from ser_core.encoders import Encoded, Encoder, load
-from ser_core.encoders.byol import ByolS
+from ser_core.encoders.byol import SHA256, ByolS
 from ser_core.errors import SerError
+from ser_core.features import embedding
 from ser_core.features.batches import embed
 from ser_core.models import Pooling
 
@@ -146,3 +147,7 @@ def test_no_clips_give_no_vectors():
 def test_what_cannot_be_done_is_refused(settings, line):
     with pytest.raises(SerError, match=line):
         embed(Frames(), frames(3), **settings)
+
+
+def test_stored_embeddings_name_the_weights_that_are_loaded():
+    assert embedding.PARAMETERS["weights"] == SHA256

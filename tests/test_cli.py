@@ -23,7 +23,7 @@ from predictions import system, with_probabilities
 from sklearn.dummy import DummyClassifier
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, brier_score_loss, f1_score, recall_score
 
-from ser_core import audit, cards, cli, corpora, experiments, features, fitting, runner, runs, store, toy
+from ser_core import audit, cards, cells, cli, corpora, features, fitting, runner, runs, store, toy
 from ser_core.corpora import Download
 from ser_core.features import files
 
@@ -596,7 +596,7 @@ def test_fetch_of_an_unknown_corpus_is_one_line(refused):
 @pytest.fixture
 def trial(stores):
     """An experiment on a synthetic corpus that stands in for URDU, with made-up features; returns its file."""
-    caches = (experiments.clips_of, experiments.make_folds, fitting._features, runner.data_hash, runner.folds_hash)
+    caches = (cells.clips_of, cells.make_folds, fitting._features, runner.data_hash, runner.folds_hash)
     for function in caches:
         function.cache_clear()
     clips = toy.clips(speakers=8, sentences=2).assign(corpus="urdu")
@@ -643,7 +643,7 @@ def test_run_goes_on_where_it_was_interrupted(ser, trial, monkeypatch):
     whole = (folder / "predictions.parquet").read_bytes()
     for file in folder.iterdir():
         file.unlink()
-    fitted, original = [], runner.fit_fold
+    fitted, original = [], fitting.fit_fold
 
     def interrupted_at_the_third(cell, seed, fold):
         fitted.append(fold)
@@ -651,7 +651,7 @@ def test_run_goes_on_where_it_was_interrupted(ser, trial, monkeypatch):
             raise KeyboardInterrupt
         return original(cell, seed, fold)
 
-    monkeypatch.setattr(runner, "fit_fold", interrupted_at_the_third)
+    monkeypatch.setattr(fitting, "fit_fold", interrupted_at_the_third)
     done = ser("run", trial, "--jobs", 1, "--only", "svm")
     assert (done.code, done.out) == (130, "")
     assert done.err.endswith("\nser: interrupted; fetch, features and run go on where they stopped\n")

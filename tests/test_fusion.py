@@ -7,7 +7,7 @@ import yaml
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import recall_score
 
-from ser_core import experiments, fusion, runner, runs
+from ser_core import cells, experiments, fusion, runner, runs
 from ser_core.errors import SerError
 
 
@@ -65,9 +65,9 @@ def test_what_cannot_be_combined_is_refused():
 @pytest.fixture
 def fused(tmp_path, monkeypatch):
     """A fusion of two made-up Runs on EmoDB, of two seeds, whose test and dev predictions are planted."""
-    clips = experiments.clips_of("emodb", "native")
-    cell = experiments.FusionCell("emodb", "speaker", "both", ("made/a", "made/b"), "mean", True, "native", 5, (0,))
-    folds = experiments.division(cell, 0)
+    clips = cells.clips_of("emodb", "native")
+    cell = cells.FusionCell("emodb", "speaker", "both", ("made/a", "made/b"), "mean", True, "native", 5, (0,))
+    folds = cells.division(cell, 0)
     names = sorted(clips["emotion"].unique())
     for run, seed in (("a", 0), ("b", 10)):
         tables = {}
@@ -103,7 +103,7 @@ def test_runs_are_averaged_over_their_seeds_and_fused_clip_by_clip(fused):
 
 def test_one_seed_is_fused_with_the_same_seed(fused):
     cell, _ = fused
-    each = experiments.FusionCell(**{**vars(cell), "average": False, "seeds": (0, 1)})
+    each = cells.FusionCell(**{**vars(cell), "average": False, "seeds": (0, 1)})
     one, two = (fusion.fit_fold(each, seed, 0)[0] for seed in (0, 1))
     assert set(one["seed"]) == {0} and set(two["seed"]) == {1}
     assert not np.allclose(one.filter(like="p_").iloc[:, 0], two.filter(like="p_").iloc[:, 0])
@@ -111,7 +111,7 @@ def test_one_seed_is_fused_with_the_same_seed(fused):
 
 def test_members_of_other_folds_are_refused(fused):
     cell, _ = fused
-    other = experiments.FusionCell(**{**vars(cell), "folds": 10})
+    other = cells.FusionCell(**{**vars(cell), "folds": 10})
     with pytest.raises(SerError, match="make both with the same protocol, folds and split seed"):
         fusion.fit_fold(other, 0, 0)
 
@@ -119,9 +119,7 @@ def test_members_of_other_folds_are_refused(fused):
 def test_a_stored_feature_set_is_tuned_as_in_the_baselines():
     """With one member the fusion is the nested classical system, whose Run is committed."""
     name = "baselines", "emodb.speaker.egemaps.logreg.train.tuned"
-    cell = experiments.FusionCell(
-        "emodb", "speaker", "one", ("egemaps/logreg/train",), "mean", True, "native", "loo", (0,)
-    )
+    cell = cells.FusionCell("emodb", "speaker", "one", ("egemaps/logreg/train",), "mean", True, "native", "loo", (0,))
     committed = runs.read(*name).predictions
     table, _ = fusion.fit_fold(cell, 0, 3)
     test = table[table["part"] == "test"].set_index("clip")["prediction"]
@@ -145,7 +143,7 @@ def test_a_file_of_fusions_becomes_cells(tmp_path):
     one, two = experiments.load(path).cells
     assert one.members == ("x/emodb.speaker.a", "egemaps/logreg/train")
     assert (two.system, two.folds) == ("ravdess.speaker.both", 6)
-    assert experiments.cell(vars(one)) == one
+    assert cells.cell(vars(one)) == one
     path.write_text(yaml.safe_dump(content | {"features": ["egemaps"]}))
     with pytest.raises(SerError, match=r"'fusions' stands for \['features'\]; use one or the other"):
         experiments.load(path)
@@ -155,6 +153,6 @@ def test_a_file_of_fusions_becomes_cells(tmp_path):
 
 
 def test_a_missing_member_is_named():
-    cell = experiments.FusionCell("emodb", "speaker", "x", ("made/none",), "mean", True, "native", 5, (0,))
+    cell = cells.FusionCell("emodb", "speaker", "x", ("made/none",), "mean", True, "native", 5, (0,))
     with pytest.raises(SerError, match="made/none"):
         runner.key(cell)

@@ -94,3 +94,15 @@ def test_speakers_with_few_clips_are_learnt_from_what_there_is(sentence):
     assert accuracy(probing.speakers(planted(table["speaker"].to_numpy()), table)) == 1.0
     # Of a single clip, nothing is left to learn the speaker from.
     assert probing.speakers(np.zeros((len(table) - 1, 2)), table.iloc[1:]) is None
+
+
+def test_a_clip_of_nobody_known_is_not_told_apart():
+    table = clips()
+    table["speaker"] = table["speaker"].where(np.arange(len(table)) > 0)
+    assert probing.speakers(np.zeros((len(table), 2)), table) is None
+
+
+def test_sentences_that_only_one_speaker_says_leave_nobody_to_tell_apart():
+    table = clips(speakers=2, sentences=2, takes=3)
+    table["sentence"] = table["speaker"]
+    assert probing.speakers(np.zeros((len(table), 2)), table) is None

@@ -36,6 +36,15 @@ from ser_core.recipes import Recipe, recipe
         ("weight_decay: 1e-2", "'weight_decay' must be a number from 0, not '1e-2'"),
         ("max_seconds: -1", "'max_seconds' must be a number above 0 or null, not -1"),
         ("layers: first", "'layers' is 'last', 'weighted' or the number of a layer, not 'first'"),
+        ("trim: 'no'", "'trim' is true or false, not 'no'"),
+        ("class_weights: 1", "'class_weights' is true or false, not 1"),
+        ("augmentation: {gain: [-6, 6]}", r"augmentation: unknown fields \['gain'\]"),
+        ("augmentation: loud", "augmentation: 'loud' is no mapping"),
+        ("augmentation: {gain_db: [6, -6]}", r"augmentation: gain_db=\(6, -6\): expected two numbers, low and high"),
+        ("{copies: 2, augmentation: {mixup: 0.4}}", "'copies' is 2, but 'augmentation' has no effect on the waveform"),
+        ("extra: emodb", r"'extra' is a list of some of .*, not 'emodb'"),
+        ("extra: [emodb, emobd]", r"'extra' is a list of some of .*, not \['emodb', 'emobd'\]"),
+        ("extra: 3", r"'extra' is a list of some of .*, not 3"),
         ("{lr: 1.0e-4, epoch: 3}", r"unknown settings \['epoch', 'lr'\]; expected some of .*'learning_rate'"),
     ],
 )
@@ -62,8 +71,9 @@ def test_good_settings_come_back_from_a_run(settings):
 
 def test_recipes_with_the_same_inputs_share_them():
     """What is kept of the frozen blocks is looked up by this; equal keys must mean equal inputs."""
-    base = recipe({"freeze": 2, "trim": True})
-    same = recipe({"freeze": 2, "trim": True, "learning_rate": 1.0, "epochs": 3, "pooling": "mean", "dropout": 0.5})
+    shared = {"freeze": 2, "trim": True, "augmentation": {"gain_db": [-3, 3]}}
+    base = recipe(shared)
+    same = recipe(shared | {"learning_rate": 1.0, "epochs": 3, "pooling": "mean", "dropout": 0.5})
     assert base != same
     assert base.of_inputs() == same.of_inputs()
     assert hash(base.of_inputs()) == hash(same.of_inputs())

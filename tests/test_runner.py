@@ -15,7 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from ser_core import corpora, experiments, features, fitting, runner, runs, splits, store, toy
+from ser_core import cells, corpora, experiments, features, fitting, runner, runs, splits, store, toy
 from ser_core.errors import SerError
 from ser_core.features import files
 
@@ -24,7 +24,7 @@ from ser_core.features import files
 def stores(tmp_path, monkeypatch):
     monkeypatch.setenv("SER_RESULTS", str(tmp_path / "results"))
     monkeypatch.setenv("SER_CACHE", str(tmp_path / "cache"))
-    caches = (experiments.clips_of, experiments.make_folds, fitting._features, runner.data_hash, runner.folds_hash)
+    caches = (cells.clips_of, cells.make_folds, fitting._features, runner.data_hash, runner.folds_hash)
     for function in caches:
         function.cache_clear()
     clips = toy.clips(speakers=8, sentences=3, repetitions=2).assign(corpus="urdu")
@@ -107,7 +107,7 @@ def test_a_killed_run_started_again_gives_the_same_files(write, monkeypatch):
         file.unlink()
 
     fitted = []
-    original = runner.fit_fold
+    original = fitting.fit_fold
 
     def dies_at_the_third(cell, seed, fold):
         fitted.append((seed, fold))
@@ -115,7 +115,7 @@ def test_a_killed_run_started_again_gives_the_same_files(write, monkeypatch):
             raise KeyboardInterrupt
         return original(cell, seed, fold)
 
-    monkeypatch.setattr(runner, "fit_fold", dies_at_the_third)
+    monkeypatch.setattr(fitting, "fit_fold", dies_at_the_third)
     with pytest.raises(KeyboardInterrupt):
         runner.run(experiment, jobs=1, progress=False)
     assert not (path / "run.json").exists()
@@ -187,13 +187,13 @@ def test_a_class_absent_from_training_is_said(write):
     clips = corpora.table("urdu")
     only_one = clips["emotion"].where(clips["emotion"] != "angry", "sad").where(clips["speaker"] != "toy/s01", "angry")
     store.write_parquet(clips.assign(emotion=only_one), corpora.table_path("urdu"))
-    experiments.clips_of.cache_clear()
+    cells.clips_of.cache_clear()
     with pytest.raises(SerError, match=r"tests the classes \['angry'\], which its training part does not have"):
         runner.run(experiments.load(write(folds="loo")), jobs=1, progress=False)
 
 
 def test_probabilities_that_are_no_numbers_are_left_out_and_noted(write, monkeypatch):
-    original = runner.fit_fold
+    original = fitting.fit_fold
 
     def without_confidence(cell, seed, fold):
         predictions, facts = original(cell, seed, fold)
@@ -201,7 +201,7 @@ def test_probabilities_that_are_no_numbers_are_left_out_and_noted(write, monkeyp
         predictions.loc[0, columns] = np.nan
         return predictions, facts
 
-    monkeypatch.setattr(runner, "fit_fold", without_confidence)
+    monkeypatch.setattr(fitting, "fit_fold", without_confidence)
     (path,) = runner.run(experiments.load(write(models=["bayes"])), jobs=1, progress=False)
     run = runs.read("trial", path.name)
     assert list(run.predictions) == list(runs.COLUMNS)
@@ -232,29 +232,29 @@ def test_a_network_takes_the_shared_recipe_and_then_its_own_settings(write_netwo
         seeds=[0, 1],
         splits=[0, 7],
     )
-    cells = {cell.system: cell for cell in experiments.load(path).cells}
-    assert list(cells) == [
+    found = {cell.system: cell for cell in experiments.load(path).cells}
+    assert list(found) == [
         f"urdu.{protocol}.{name}{split}"
         for name in ("head", "full", "longer")
         for protocol in ("clip", "speaker")
         for split in ("", ".split7")
     ]
-    assert [cell.seeds for cell in cells.values()] == [(0, 1)] * 12
-    assert {system.split(".")[1]: cell.folds for system, cell in cells.items()} == {"clip": 5, "speaker": 4}
-    recipe = cells["urdu.speaker.longer"].recipe
+    assert [cell.seeds for cell in found.values()] == [(0, 1)] * 12
+    assert {system.split(".")[1]: cell.folds for system, cell in found.items()} == {"clip": 5, "speaker": 4}
+    recipe = found["urdu.speaker.longer"].recipe
     assert (recipe.epochs, recipe.dropout, recipe.freeze) == (30, 0.3, 0)
-    assert cells["urdu.speaker.head"].recipe.freeze == "all"
+    assert found["urdu.speaker.head"].recipe.freeze == "all"
     # The split is the same for every seed, and that of its own seed.
     clips = corpora.table("urdu")
     for system, seed in (("urdu.speaker.full", 0), ("urdu.speaker.full.split7", 7)):
         expected = splits.make(clips, "speaker", n_folds=4, seed=seed)
         for of in (0, 1):
-            pd.testing.assert_frame_equal(experiments.division(cells[system], of), expected)
+            pd.testing.assert_frame_equal(cells.division(found[system], of), expected)
 
 
 def test_a_network_without_patience_has_no_dev_part(write_networks):
     path = write_networks(networks={"stops": {}, "goes-on": {"patience": None}})
-    roles = {cell.name: set(experiments.division(cell, 0)["role"]) for cell in experiments.load(path).cells}
+    roles = {cell.name: set(cells.division(cell, 0)["role"]) for cell in experiments.load(path).cells}
     assert roles == {"stops": {"train", "dev", "test"}, "goes-on": {"train", "test"}}
 
 
@@ -263,7 +263,7 @@ def test_cells_come_back_from_the_json_of_a_run(write, write_networks):
     networks = {"plain": {}, "changed": {"augmentation": augmentation, "copies": 2, "revision": "abc"}}
     for path in (write(seeds=[0, 1], models=["forest"]), write_networks(networks=networks, seeds=[2, 3])):
         for cell in experiments.load(path).cells:
-            back = experiments.cell(json.loads(json.dumps(dataclasses.asdict(cell))))
+            back = cells.cell(json.loads(json.dumps(dataclasses.asdict(cell))))
             assert back == cell
             assert type(back) is type(cell)
             assert runner.key(back) == runner.key(cell)
@@ -332,8 +332,8 @@ def package(tmp_path, monkeypatch):
 
 def codes(write_networks, write, **networks):
     runs.code_hash.cache_clear()
-    cells = [*experiments.load(write()).cells, *experiments.load(write_networks(networks=networks)).cells]
-    return [runner.code_of(cell) for cell in cells]
+    found = [*experiments.load(write()).cells, *experiments.load(write_networks(networks=networks)).cells]
+    return [runner.code_of(cell) for cell in found]
 
 
 NETWORKS = {
@@ -349,7 +349,7 @@ NETWORKS = {
     [
         # Who changes with it: the classical system, then the networks in order.
         ("fitting", [True, False, False, False, False]),
-        ("training", [False, True, True, True, True]),
+        ("training/trainer", [False, True, True, True, True]),
         ("probing", [False, True, True, True, True]),
         ("models/pooling", [False, True, True, True, True]),
         ("encoders/base", [False, True, True, True, True]),

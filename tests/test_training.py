@@ -16,14 +16,15 @@ import transformers
 import yaml
 from sklearn.metrics import recall_score
 
-from ser_core import audio, corpora, encoders, experiments, runner, runs, toy, training
-from ser_core.augmentation import Augmentation
+from ser_core import audio, cells, corpora, encoders, experiments, runner, runs, toy, training
 from ser_core.encoders import spectrogram
 from ser_core.encoders.base import RATE, pad
 from ser_core.encoders.byol import ByolS
 from ser_core.errors import SerError
 from ser_core.models import SpeechClassifier
-from ser_core.recipes import Recipe
+from ser_core.recipes import Augmentation, Recipe
+from ser_core.training import inputs
+from ser_core.training.trainer import parameter_groups
 
 CLASSES = ("angry", "sad")
 # Little of each clip, and the front half of the network as it was drawn: a fold takes a second.
@@ -64,8 +65,8 @@ load = encoders.load
 
 def forget():
     for function in (
-        *(experiments.clips_of, experiments.make_folds, runner.folds_hash),
-        *(training.recordings, training._inputs),
+        *(cells.clips_of, cells.make_folds, runner.folds_hash),
+        *(inputs.recordings, inputs.prepared),
     ):
         function.cache_clear()
 
@@ -109,7 +110,7 @@ def write(tmp_path):
 
 
 def cell(seeds=(0,), **settings):
-    return experiments.TrainingCell(
+    return cells.TrainingCell(
         corpus="urdu",
         protocol="speaker",
         name="trial",
@@ -129,7 +130,7 @@ def fit(seed=0, fold=0, *, folder=None, **settings):
 
 
 def parts(fold=0, **settings):
-    folds = experiments.division(cell(**settings), 0)
+    folds = cells.division(cell(**settings), 0)
     here = folds[folds["fold"] == fold]
     return {role: rows["clip"].tolist() for role, rows in here.groupby("role", observed=True)}
 
@@ -147,8 +148,8 @@ def seen(monkeypatch):
         return made
 
     monkeypatch.setattr(encoders, "load", remembering(encoders.load, found.encoders))
-    monkeypatch.setattr(training, "Part", remembering(training.Part, found.parts))
-    monkeypatch.setattr(training, "_trainer", remembering(training._trainer, found.trainers))
+    monkeypatch.setattr(training, "Part", remembering(inputs.Part, found.parts))
+    monkeypatch.setattr(training, "make_trainer", remembering(training.make_trainer, found.trainers))
     return found
 
 
@@ -199,7 +200,7 @@ def test_the_run_holds_predictions_dev_and_both_speaker_probes(whole):
 
 def test_the_facts_of_each_fold_are_recorded(whole):
     info = whole.run.info
-    assert experiments.cell(info["cell"]) == whole.experiment.cells[0]
+    assert cells.cell(info["cell"]) == whole.experiment.cells[0]
     assert info["code"] == runner.code_of(whole.experiment.cells[0])
     assert info["data"] == runner.audio_hash("urdu")
     assert {"torch", "torchaudio", "transformers", "accelerate"} <= set(info["versions"])
@@ -269,7 +270,7 @@ def test_the_same_seed_gives_the_same_predictions_and_another_seed_others(whole)
 
 @pytest.mark.parametrize("seed", [0, 1])
 def test_predictions_do_not_depend_on_what_is_kept_of_earlier_folds(seed):
-    training._inputs.cache_clear()
+    inputs.prepared.cache_clear()
     first, _ = fit(seed=seed, **QUICK)
     second, _ = fit(seed=seed, **QUICK)
     assert first["test"][PROBABILITIES].equals(second["test"][PROBABILITIES])
@@ -293,14 +294,14 @@ def test_a_killed_run_goes_on_with_the_folds_and_the_epochs_it_has(write, monkey
     undisturbed = runs.read("trial", path.name)
     for file in path.iterdir():
         file.unlink()
-    begun, original = [], training._trainer
+    begun, original = [], training.make_trainer
 
     def trainer(*arguments):
         made = original(*arguments)
         made.add_callback(DiesAt(begun, 3 + 3))  # in the last epoch of the second fold
         return made
 
-    monkeypatch.setattr(training, "_trainer", trainer)
+    monkeypatch.setattr(training, "make_trainer", trainer)
     with pytest.raises(KeyboardInterrupt):
         runner.run(experiment, jobs=1, progress=False)
     assert begun == [0, 1, 2, 0, 1, 2]
@@ -313,11 +314,27 @@ def test_a_killed_run_goes_on_with_the_folds_and_the_epochs_it_has(write, monkey
     assert begun[6:] == [2, 0, 1, 2, 0, 1, 2]  # its last epoch, then the two folds that were left
     assert not (path / ".parts").exists()
     run = runs.read("trial", path.name)
-    others = run.predictions["fold"] != 1
-    pd.testing.assert_frame_equal(run.predictions[others], undisturbed.predictions[others])
-    now, then = (r.info["folds"][1]["curve"] for r in (run, undisturbed))
-    assert now[:2] == then[:2]
-    assert len(now) == len(then) == 3
+    pd.testing.assert_frame_equal(run.predictions, undisturbed.predictions)
+    now, then = ([fold["curve"] for fold in r.info["folds"]] for r in (run, undisturbed))
+    assert now == then
+
+
+def test_a_training_that_goes_on_has_the_patience_that_was_left(write, monkeypatch, tmp_path):
+    # A learning rate so small that no epoch is better than the first.
+    settings = QUICK | {"epochs": 6, "patience": 3, "learning_rate": 1e-12, "head_learning_rate": 1e-12}
+    _, facts = fit(**settings)
+    begun, original = [], training.make_trainer
+
+    def trainer(*arguments):
+        made = original(*arguments)
+        made.add_callback(DiesAt(begun, 3))
+        return made
+
+    monkeypatch.setattr(training, "make_trainer", trainer)
+    with pytest.raises(KeyboardInterrupt):
+        fit(folder=tmp_path, **settings)
+    assert fit(folder=tmp_path, **settings)[1]["curve"] == facts["curve"]
+    assert len(facts["curve"]) == 4 and begun == [0, 1, 2, 2, 3]
 
 
 def test_without_patience_every_epoch_is_trained_on_train_and_dev(write):
@@ -369,7 +386,7 @@ def test_every_block_has_its_learning_rate_and_biases_do_not_decay():
     encoder.freeze(1)
     model = SpeechClassifier(encoder, 3, pooling="attention")
     recipe = Recipe(learning_rate=0.01, head_learning_rate=0.5, layer_decay=0.1, weight_decay=0.2)
-    groups = training.parameter_groups(model, recipe)
+    groups = parameter_groups(model, recipe)
     found = {}
     for group in groups:
         for parameter in group["params"]:
@@ -392,9 +409,9 @@ def test_what_is_kept_of_frozen_blocks_changes_no_result(monkeypatch, seen):
     # The kept inputs have gone through two of the blocks, each of which halves time and frequency.
     assert {clip[0].shape[1:] for clip in seen.parts[0].versions} == {(16, 64)}
     monkeypatch.setattr(encoders, "load", lambda name, revision=None: drawn(name, kind=Uncached))
-    training._inputs.cache_clear()
+    inputs.prepared.cache_clear()
     anew, anew_facts = fit(epochs=4)
-    training._inputs.cache_clear()
+    inputs.prepared.cache_clear()
     assert {clip[0].shape[1:] for clip in seen.parts[3].versions} == {(64,)}
     for then, now in zip(facts["curve"], anew_facts["curve"], strict=True):
         assert then == pytest.approx(now, abs=2e-3)
@@ -476,16 +493,16 @@ def test_other_corpora_add_clips_of_the_classes_there_are_to_the_training_part_a
 
 
 def test_waveform_effects_are_heard_in_training_only_and_anew_in_each_epoch(monkeypatch):
-    heard, original = [], training.augment_waveform
+    heard, original = [], inputs.augment_waveform
 
     def listening(samples, rate, how, rng):
         result = original(samples, rate, how, rng)
         heard.append((samples.tobytes(), result.tobytes()))
         return result
 
-    monkeypatch.setattr(training, "augment_waveform", listening)
+    monkeypatch.setattr(inputs, "augment_waveform", listening)
     fit(**QUICK | {"augmentation": {"noise_snr_db": [10, 20]}})
-    clip_of = {x.tobytes(): clip for clip, x in training.recordings("urdu", True, QUICK["max_seconds"]).items()}
+    clip_of = {x.tobytes(): clip for clip, x in inputs.recordings("urdu", True, QUICK["max_seconds"]).items()}
     clips = collections.Counter(clip_of[before] for before, _ in heard)
     assert clips == dict.fromkeys(parts()["train"], QUICK["epochs"])
     assert len({after for _, after in heard}) == len(heard)
@@ -497,7 +514,7 @@ def test_copies_stand_beside_the_clip_in_training_only(seen):
     fit(**settings)
     train, dev, test = seen.parts
     encoder = drawn("byol-s")
-    clips = training.recordings("urdu", True, None)
+    clips = inputs.recordings("urdu", True, None)
     assert len({len(samples) for samples in clips.values()}) > 10
     for part, role, n in ((train, "train", 3), (dev, "dev", 1), (test, "test", 1)):
         assert {len(versions) for versions in part.versions} == {n}
@@ -516,7 +533,7 @@ def test_copies_stand_beside_the_clip_in_training_only(seen):
 def test_masks_fall_on_training_clips_only_and_anew_in_each_epoch():
     clips = [[torch.ones(40, 8)], [torch.ones(30, 8)]]
     how = Augmentation(time_masks=1, time_mask_frames=8, frequency_masks=1, frequency_mask_bins=4)
-    train, dev = training.Part(clips, [0, 1], how, seed=3), training.Part(clips, [0, 1])
+    train, dev = inputs.Part(clips, [0, 1], how, seed=3), inputs.Part(clips, [0, 1])
     assert all(bool((dev[i]["inputs"] == 1).all()) for i in range(2))
     images = {}
     for epoch in range(10):
@@ -524,22 +541,22 @@ def test_masks_fall_on_training_clips_only_and_anew_in_each_epoch():
         images[epoch] = train[0]["inputs"]
         assert torch.equal(train[0]["inputs"], images[epoch])  # read twice, the same
     assert len({tuple(image.flatten().tolist()) for image in images.values()}) > 5
-    again = training.Part(clips, [0, 1], how, seed=3)
+    again = inputs.Part(clips, [0, 1], how, seed=3)
     assert torch.equal(again[0]["inputs"], images[0])
     assert all(bool((clip[0] == 1).all()) for clip in clips)
     # What frozen blocks gave has channels behind its bins; a mask of bins is then of bins and channels.
-    kept = training.Part([[torch.ones(40, 4, 2)]], [0], how)
+    kept = inputs.Part([[torch.ones(40, 4, 2)]], [0], how)
     assert kept[0]["inputs"].shape == (40, 4, 2)
 
 
 def test_a_batch_is_padded_and_under_mixup_mixed():
     clips = [[torch.full((n, 2), float(value))] for n, value in ((3, 1), (5, 2), (4, 3))]
-    plain = training.Part(clips, [0, 1, 0])
+    plain = inputs.Part(clips, [0, 1, 0])
     batch = plain.collate([plain[i] for i in range(3)])
     assert sorted(batch) == ["inputs", "labels", "lengths"]
     assert batch["lengths"].tolist() == [3, 5, 4]
     assert batch["labels"].tolist() == [0, 1, 0]
-    part = training.Part(clips, [0, 1, 0], Augmentation(mixup=0.4))
+    part = inputs.Part(clips, [0, 1, 0], Augmentation(mixup=0.4))
     mixed = part.collate([part[i] for i in range(3)])
     shares, others = mixed["shares"].tolist(), mixed["others"].tolist()
     assert mixed["labels"].tolist() == [0, 1, 0]
@@ -553,13 +570,13 @@ def test_a_batch_is_padded_and_under_mixup_mixed():
 
 @pytest.mark.parametrize("patience", [3, None])
 def test_training_clips_are_mixed_and_those_of_dev_and_test_are_not(monkeypatch, seen, patience):
-    mixed, original = [], training.mix
+    mixed, original = [], inputs.mix
 
     def watching(inputs, lengths, how, rng):
         mixed.append(len(inputs))
         return original(inputs, lengths, how, rng)
 
-    monkeypatch.setattr(training, "mix", watching)
+    monkeypatch.setattr(inputs, "mix", watching)
     tables, facts = fit(**QUICK | {"augmentation": {"mixup": 0.4}, "patience": patience})
     assert sum(mixed) == QUICK["epochs"] * facts["n_train"]
     # The test clips' scores are those of the model on the clips as they are.
@@ -576,15 +593,15 @@ def test_recordings_are_resampled_trimmed_and_cut_in_the_middle(tmp_path):
     path = corpora.audio_path(corpora.table("urdu").iloc[0])
     samples, rate = soundfile.read(path, dtype="float32")
     clip = corpora.table("urdu").index[0]
-    assert training.recordings("urdu", False, None)[clip].tolist() == samples.tolist()
+    assert inputs.recordings("urdu", False, None)[clip].tolist() == samples.tolist()
     trimmed = audio.trim_silence(samples, rate)
     assert len(trimmed) < len(samples)
-    assert training.recordings("urdu", True, None)[clip].tolist() == trimmed.tolist()
-    cut = training.recordings("urdu", True, 0.5)[clip]
+    assert inputs.recordings("urdu", True, None)[clip].tolist() == trimmed.tolist()
+    cut = inputs.recordings("urdu", True, 0.5)[clip]
     assert len(cut) == RATE // 2
     start = (len(trimmed) - RATE // 2) // 2
     assert cut.tolist() == trimmed[start : start + RATE // 2].tolist()
-    assert len(training.recordings("urdu", False, 60.0)[clip]) == len(samples)
+    assert len(inputs.recordings("urdu", False, 60.0)[clip]) == len(samples)
 
 
 def refusal(function, *arguments, **keywords):
@@ -600,7 +617,7 @@ def test_another_recording_under_the_name_of_a_clip_is_refused(stores):
     path = folder / "s01_t01_sad_r1.wav"
     samples, rate = soundfile.read(path)
     soundfile.write(path, 0.5 * samples, rate)
-    message = refusal(training.recordings, "savee", False, None)
+    message = refusal(inputs.recordings, "savee", False, None)
     assert str(path) in message and "another recording" in message
 
 
@@ -610,7 +627,7 @@ def test_more_frozen_blocks_than_there_are_and_a_class_not_trained_are_refused(s
     only_one = clips["emotion"].where(clips["speaker"] == "toy/s01", "sad")
     corpora.table_path("tess").parent.mkdir(parents=True, exist_ok=True)
     clips.assign(emotion=only_one).to_parquet(corpora.table_path("tess"))
-    folds = experiments.division(dataclasses.replace(cell(), corpus="tess"), 0)
+    folds = cells.division(dataclasses.replace(cell(), corpus="tess"), 0)
     tested = folds[(folds["role"] == "test") & folds["clip"].str.contains("s01")]["fold"].iloc[0]
     message = refusal(training.fit_fold, dataclasses.replace(cell(), corpus="tess"), 0, tested)
     assert "tests the classes ['angry'], which its training part does not have" in message
@@ -634,4 +651,4 @@ def test_the_runner_knows_the_spectrogram_networks_by_name():
 def test_a_model_without_gradients_has_no_groups():
     model = SpeechClassifier(ByolS(), 2)
     model.requires_grad_(False)
-    assert training.parameter_groups(model, Recipe()) == []
+    assert parameter_groups(model, Recipe()) == []

@@ -1,0 +1,165 @@
+"""Fine-tuning: how one fold of a cell trains an encoder, by transformers' Trainer, and predicts its test part."""
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from transformers import set_seed
+from transformers.trainer_utils import get_last_checkpoint
+
+from ser_core import probing
+from ser_core.augmentation import assert_training_only
+from ser_core.cells import TrainingCell, classes, clips_of, division, parts, predictions
+from ser_core.encoders.base import Encoder, pad
+from ser_core.errors import SerError
+from ser_core.models import SpeechClassifier
+from ser_core.recipes import Augmentation, Recipe
+from ser_core.training import inputs
+from ser_core.training.inputs import Part
+from ser_core.training.trainer import make_trainer
+
+
+def fit_fold(cell: TrainingCell, seed: int, fold: int, *, folder: Path | None = None, progress: bool = False):
+    """Train on one fold's train part, stop by its dev part, and predict dev and test.
+
+    Args:
+        cell: The system.
+        seed: One of its seeds.
+        fold: A fold of its Folds.
+        folder: Where the Trainer keeps its checkpoints, to go on from the last one there; a temporary folder if None.
+        progress: Show the Trainer's progress bar.
+
+    Returns:
+        The predictions of the test and dev clips, with the column ``part``, and of the speaker probe, see
+        `ser_core.probing.speakers`; and the facts: clips of each part, learning curve, parameters.
+
+    Raises:
+        SerError: If the test part holds a class that the train part does not, or the recipe does not fit the encoder.
+    """
+    if folder is None:
+        with tempfile.TemporaryDirectory() as temporary:
+            return fit_fold(cell, seed, fold, folder=Path(temporary), progress=progress)
+    recipe, clips, part = cell.recipe, clips_of(cell.corpus, cell.labels), parts(cell, seed, fold)
+    names = classes(cell, part)
+    code = {name: i for i, name in enumerate(names)}
+    encoder = inputs.frozen_encoder(recipe, seed)
+    cached = _cached(recipe, encoder)
+    # What has published weights is the same for every seed.
+    drawn = seed if encoder.initialisation == "random initialisation" else 0
+    own = inputs.prepared(cell.corpus, recipe.of_inputs(), drawn, cached, 0)
+    encoder.calibrate([own[clip] for clip in part["train"]])
+    train = _training_part(cell, seed, fold, code, encoder, cached, drawn)
+    rest = {}
+    for role in ("dev", "test"):
+        if role in part:
+            rest[role] = Part([[own[clip]] for clip in part[role]], clips.loc[part[role], "emotion"].map(code).tolist())
+
+    weights = None
+    if recipe.class_weights:
+        counts = np.bincount(train.labels, minlength=len(names))
+        weights = torch.tensor(counts.sum() / (len(names) * counts), dtype=torch.float32)
+    # Whatever was drawn until here depends on what was kept from other folds.
+    set_seed(seed)
+    model = SpeechClassifier(
+        encoder,
+        len(names),
+        layers=recipe.layers,
+        pooling=recipe.pooling,
+        dropout=recipe.dropout,
+        class_weights=weights,
+        label_smoothing=recipe.label_smoothing,
+        cached=cached,
+    )
+    before = _embeddings(model, rest["test"])
+    trainer = make_trainer(model, recipe, train, rest.get("dev") if recipe.patience else None, seed, folder, progress)
+    trainer.train(resume_from_checkpoint=get_last_checkpoint(str(folder)))
+    tables = []
+    for role, data in rest.items():
+        scores = torch.as_tensor(trainer.predict(data).predictions, dtype=torch.float64).softmax(1).numpy()
+        answers = [names[i] for i in scores.argmax(1)]
+        tables.append(predictions(cell, seed, fold, part[role], answers, scores, names).assign(part=role))
+    test = clips.loc[part["test"]]
+    for when, vectors in (("before", before), ("after", _embeddings(model, rest["test"]))):
+        probe = probing.speakers(vectors, test)
+        if probe is not None:
+            tables.append(probe.assign(fold=fold, seed=seed, part=f"speakers-{when}"))
+    trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+    facts = {
+        "n_train": len(part["train"]),
+        "n_extra": len(train) - len(part["train"]),
+        "n_dev": len(part.get("dev", ())),
+        "n_test": len(part["test"]),
+        "curve": _curve(trainer.state.log_history),
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "trained": trained,
+        "initialisation": encoder.initialisation,
+        "device": str(trainer.args.device),
+    }
+    return pd.concat(tables, ignore_index=True), facts
+
+
+def _effects(recipe: Recipe) -> Augmentation | None:
+    """Return what is done to training clips, None for nothing."""
+    return Augmentation.from_mapping(recipe.augmentation) if recipe.augmentation else None
+
+
+def _cached(recipe: Recipe, encoder: Encoder) -> int:
+    """Return how many blocks each clip can go through once and for all epochs."""
+    how = _effects(recipe)
+    if encoder.calibrated or (how is not None and how.waveform and not recipe.copies):
+        return 0
+    # The state of an early layer is gone once later blocks have been run.
+    most = {"last": encoder.frozen, "weighted": 2}
+    return min(encoder.frozen, most[recipe.layers] if recipe.layers in most else recipe.layers + 2)
+
+
+def _training_part(
+    cell: TrainingCell, seed: int, fold: int, code: dict[str, int], encoder: Encoder, cached: int, drawn: int
+) -> Part:
+    """Return the training part of a fold, with the clips of the recipe's other corpora."""
+    recipe, how, which = cell.recipe, _effects(cell.recipe), parts(cell, seed, fold)["train"]
+    if how is not None:
+        assert_training_only(division(cell, seed), which, fold)
+    anew = how is not None and how.waveform and not recipe.copies
+    versions, labels = [], []
+    for corpus in (cell.corpus, *recipe.extra):
+        words = clips_of(corpus, cell.labels)["emotion"]
+        words = words[which] if corpus == cell.corpus else words[words.isin(list(code))]
+        if not len(words):
+            raise SerError(
+                f"{cell.system}: no clip of '{corpus}' has one of the classes {sorted(code)}; "
+                f"choose labels that both corpora share, such as common4, or leave it out of 'extra'"
+            )
+        if anew:
+            samples = [inputs.recordings(corpus, recipe.trim, recipe.max_seconds)]
+        else:
+            copies = range(1 + recipe.copies)
+            samples = [inputs.prepared(corpus, recipe.of_inputs(), drawn, cached, copy) for copy in copies]
+        versions += [[version[clip] for version in samples] for clip in words.index]
+        labels += words.map(code).tolist()
+    return Part(versions, labels, how, encoder, seed)
+
+
+def _embeddings(model: SpeechClassifier, part: Part) -> np.ndarray:
+    """Return the pooled vectors of a part, shape (n_clips, dim)."""
+    device = next(model.parameters()).device
+    model.eval()
+    found = []
+    with torch.no_grad():
+        for start in range(0, len(part), 16):
+            batch, lengths = pad([clip[0] for clip in part.versions[start : start + 16]])
+            found.append(model.embed(batch.float().to(device), lengths.to(device)))
+    return torch.cat(found).float().cpu().numpy()
+
+
+def _curve(history: list[dict]) -> list[dict]:
+    """Return loss and dev UAR of each epoch from the Trainer's log."""
+    epochs: dict[int, dict] = {}
+    for row in history:
+        entry = epochs.setdefault(round(row["epoch"]), {"epoch": round(row["epoch"])})
+        for key, name in (("loss", "loss"), ("eval_uar", "dev_uar"), ("eval_loss", "dev_loss")):
+            if key in row:
+                entry[name] = round(float(row[key]), 4)
+    return [epochs[epoch] for epoch in sorted(epochs)]

@@ -1,0 +1,118 @@
+"""transformers' Trainer, as a recipe sets it: length groups, learning rates by block, early stopping on dev UAR."""
+
+import math
+from pathlib import Path
+
+import torch
+import transformers
+from transformers.trainer_pt_utils import LengthGroupedSampler
+
+from ser_core import metrics
+from ser_core.models import SpeechClassifier
+from ser_core.recipes import Recipe
+from ser_core.training.inputs import Part
+
+
+def parameter_groups(model: SpeechClassifier, recipe: Recipe) -> list[dict]:
+    """Return the optimizer's groups: a learning rate for each block of the encoder, one for the rest.
+
+    The last block has the recipe's ``learning_rate``, each before it ``layer_decay`` times that of the next;
+    biases and normalisations are not decayed.
+
+    Args:
+        model: The classifier.
+        recipe: Its recipe.
+
+    Returns:
+        Groups for a torch optimizer; parameters without gradients are in none.
+    """
+    blocks = model.encoder.blocks
+    rates = {}
+    for i, block in enumerate(blocks):
+        for parameter in block.parameters():
+            rates[parameter] = recipe.learning_rate * recipe.layer_decay ** (len(blocks) - 1 - i)
+    groups: dict[tuple, list] = {}
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            rate = rates.get(parameter, recipe.head_learning_rate)
+            groups.setdefault((rate, recipe.weight_decay if parameter.ndim > 1 else 0.0), []).append(parameter)
+    return [{"params": found, "lr": lr, "weight_decay": decay} for (lr, decay), found in groups.items()]
+
+
+def make_trainer(
+    model: SpeechClassifier, recipe: Recipe, train: Part, dev: Part | None, seed: int, folder: Path, bar: bool
+):
+    """Return the Trainer of a fold.
+
+    Args:
+        model: The classifier.
+        recipe: Its recipe.
+        train: The training part.
+        dev: The part that decides when to stop; None for all epochs of the recipe.
+        seed: Of the order of the clips, and of all that the Trainer draws.
+        folder: Where it keeps its checkpoints.
+        bar: Show its progress bar.
+    """
+    steps = math.ceil(math.ceil(len(train) / recipe.batch_size) / recipe.accumulation) * recipe.epochs
+    every = "epoch" if dev is not None else "no"
+    arguments = transformers.TrainingArguments(
+        output_dir=str(folder),
+        num_train_epochs=recipe.epochs,
+        per_device_train_batch_size=recipe.batch_size,
+        per_device_eval_batch_size=2 * recipe.batch_size,
+        gradient_accumulation_steps=recipe.accumulation,
+        lr_scheduler_type={"constant": "constant_with_warmup"}.get(recipe.schedule, recipe.schedule),
+        warmup_steps=round(recipe.warmup * steps),
+        bf16=recipe.precision == "bf16",
+        eval_strategy=every,
+        save_strategy=every,
+        save_total_limit=1,
+        load_best_model_at_end=dev is not None,
+        metric_for_best_model="uar",
+        logging_strategy="epoch",
+        label_names=["labels"],
+        remove_unused_columns=False,
+        use_cpu=not torch.cuda.is_available(),
+        seed=seed,
+        # Patience goes on where it was, too.
+        restore_callback_states_from_checkpoint=True,
+        report_to="none",
+        disable_tqdm=not bar,
+        log_level="error",
+    )
+    size = arguments.train_batch_size * arguments.gradient_accumulation_steps
+    order = LengthGroupedSampler(size, lengths=train.lengths, generator=torch.Generator().manual_seed(seed))
+
+    class SpeechTrainer(transformers.Trainer):
+        # transformers would read every clip to learn its length.
+        def _get_train_sampler(self, train_dataset=None):
+            return order
+
+    class Epochs(transformers.TrainerCallback):
+        def on_train_begin(self, args, state, control, **_):
+            # A training that goes on from a checkpoint has drawn the order of the epochs before it already.
+            for _ in range(round(state.epoch or 0)):
+                list(order)
+
+        def on_epoch_begin(self, args, state, control, **_):
+            train.epoch = round(state.epoch or 0)
+
+    def scores(evaluated) -> dict[str, float]:
+        matrix = metrics.confusion(evaluated.label_ids, evaluated.predictions.argmax(1), range(model.head.out_features))
+        return {"uar": float(metrics.uar(matrix))}
+
+    callbacks = [Epochs()]
+    if dev is not None:
+        callbacks.append(transformers.EarlyStoppingCallback(recipe.patience))
+    trainer = SpeechTrainer(
+        model,
+        arguments,
+        data_collator=train.collate,
+        train_dataset=train,
+        eval_dataset=dev,
+        compute_metrics=scores,
+        callbacks=callbacks,
+        optimizers=(torch.optim.AdamW(parameter_groups(model, recipe)), None),
+    )
+    trainer.remove_callback(transformers.PrinterCallback)
+    return trainer
