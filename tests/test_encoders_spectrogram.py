@@ -2,6 +2,7 @@ import hashlib
 
 import numpy as np
 import pytest
+import safetensors.torch
 import scipy.signal
 import torch
 import torchaudio
@@ -326,3 +327,11 @@ def test_without_weights_the_caller_s_seed_draws_them():
 def test_an_unknown_name_is_refused():
     with pytest.raises(SerError, match="'resnet'; expected one of .*vgg16-mel"):
         spectrogram.load("resnet")
+
+
+@pytest.mark.parametrize("name", spectrogram.NAMES)
+def test_its_weights_can_be_kept_as_safetensors(name, encoders, tmp_path):
+    """The Trainer keeps each epoch so, and refuses weights that are laid out otherwise."""
+    safetensors.torch.save_file(encoders[name].state_dict(), tmp_path / "weights.safetensors")
+    kept = safetensors.torch.load_file(tmp_path / "weights.safetensors")
+    assert all(torch.equal(value, kept[key]) for key, value in encoders[name].state_dict().items())

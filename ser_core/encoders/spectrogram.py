@@ -144,7 +144,6 @@ class _Images(_Framewise):
         if weights is not None:
             model.load_state_dict(weights)
         self.initialisation = "random initialisation" if weights is None else "ImageNet"
-        self.to(memory_format=torch.channels_last)
 
     def _enter(self, frames: torch.Tensor) -> torch.Tensor:
         colours = frames if frames.ndim == 4 else frames[:, None].expand(-1, 3, -1, -1)
