@@ -1,7 +1,9 @@
-"""Utterances in their dialogue: who said what before a clip, as text encoders read it."""
+"""What is said in each clip of a corpus and, in a dialogue, by whom before it, as text encoders read it."""
 
+import functools
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from ser_core import corpora
@@ -85,3 +87,73 @@ def meld_texts(folder: Path | None = None) -> pd.DataFrame:
             "text": clips["transcript"],
         }
     )
+
+
+def refusal(corpus: str, context: int = 0) -> str | None:
+    """Return why the texts of a corpus cannot be read, None if they can.
+
+    Args:
+        corpus: One of `ser_core.corpora.NAMES`.
+        context: Turns before the clip's own.
+
+    Examples:
+        >>> refusal("urdu")
+        "no clip of 'urdu' has a transcript"
+    """
+    if corpus == "meld":
+        return None
+    if context:
+        return f"'{corpus}' has no dialogues, so no {context} turns before a clip"
+    return None if corpora.table(corpus)["transcript"].notna().any() else f"no clip of '{corpus}' has a transcript"
+
+
+@functools.lru_cache(maxsize=8)
+def texts(corpus: str, context: int = 0, words: str = "own") -> dict[str, tuple[str, ...]]:
+    """Return what a network reads of each clip of a corpus.
+
+    Transcripts are those of the Clips table; those of MELD come from its own tables in ``SER_DATA``. The turns before
+    name their speakers, the clip's own does not. A clip without text is left without, whatever ``words`` says.
+
+    Args:
+        corpus: A corpus of which `refusal` says nothing.
+        context: Turns before the clip's own.
+        words: A key of `ser_core.recipes.WORDS`. ``constant`` gives every clip the first of the corpus's sentences in
+            alphabetical order; ``other`` gives each clip one of its other sentences, drawn once and for all, each
+            sentence as probable as any; in both the turns before go with it. The rest leave each clip its own.
+
+    Returns:
+        Clip -> turns, oldest first, the clip's own last; without text, its own is empty.
+
+    Raises:
+        SerError: If the corpus has no such texts, no second sentence where another is wanted, or its tables are not
+            at hand.
+
+    Examples:
+        >>> texts("ravdess")["ravdess/03-01-05-01-02-02-07"]
+        ('Dogs are sitting by the door',)
+        >>> texts("ravdess", words="other")["ravdess/03-01-05-01-02-02-07"]
+        ('Kids are talking by the door',)
+    """
+    if reason := refusal(corpus, context):
+        raise SerError(f"{reason}; choose another corpus or setting")
+    if corpus == "meld":
+        found = dialogue_inputs(meld_texts(), context, name_target=False)
+    else:
+        said = corpora.table(corpus)["transcript"]
+        found = {clip: ("" if pd.isna(text) else text.strip(),) for clip, text in said.items()}
+    if words not in ("constant", "other"):
+        return found
+    # The first clip that says a sentence lends its turns.
+    lenders = {turns[-1]: turns for _, turns in sorted(found.items(), reverse=True) if turns[-1]}
+    sentences = sorted(lenders)
+    if words == "constant":
+        return {clip: lenders[sentences[0]] if turns[-1] else turns for clip, turns in found.items()}
+    if len(sentences) < 2:
+        raise SerError(f"all clips of '{corpus}' say the same, so none can say what another does; leave 'other' out")
+    places = {sentence: i for i, sentence in enumerate(sentences)}
+    drawn = np.random.default_rng(0).integers(len(sentences) - 1, size=len(found))
+    return {
+        # Of all sentences but the clip's own, which the one at the end stands in for.
+        clip: lenders[sentences[-1 if i == places[turns[-1]] else i]] if turns[-1] else turns
+        for (clip, turns), i in zip(sorted(found.items()), drawn.tolist(), strict=True)
+    }

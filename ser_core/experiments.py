@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from ser_core import classical, corpora, features, splits
+from ser_core import classical, corpora, dialogues, features, splits
 from ser_core.cells import AnyCell, Cell, FusionCell, TrainingCell, division, make_folds
 from ser_core.errors import RefusalError, SerError
 from ser_core.recipes import recipe
@@ -122,11 +122,23 @@ def _training_cells(path: Path, spec: dict) -> tuple[list[TrainingCell], list[di
             where = {"corpus": corpus, "protocol": protocol, "folds": _n_folds(spec["folds"], corpus, protocol)}
             made = TrainingCell(name=name, recipe=how, split_seed=split, **where, **shared)
             try:
+                if reason := _unsupported(made):
+                    raise RefusalError(reason)
                 division(made, 0)
                 cells.append(made)
             except RefusalError as error:
                 refused.append({"corpus": corpus, "what": protocol, "reason": str(error)})
     return cells, refused
+
+
+def _unsupported(cell: TrainingCell) -> str | None:
+    """Return what a network takes that one of its corpora does not have, None if all is there."""
+    for corpus in (cell.corpus, *cell.recipe.extra):
+        if cell.recipe.hears and not corpora.info(corpus).has_audio:
+            return f"'{corpus}' has no recordings, which network '{cell.name}' hears"
+        if cell.recipe.reads and (reason := dialogues.refusal(corpus, cell.recipe.context)):
+            return f"{reason}, which network '{cell.name}' reads"
+    return None
 
 
 def _fusion_cells(path: Path, spec: dict) -> tuple[list[FusionCell], list[dict]]:

@@ -1,4 +1,4 @@
-"""How a network is trained: every setting of a fine-tuning and of its augmentation, with its default."""
+"""How a network is trained: every setting of a fine-tuning, of its texts and of its augmentation, with its default."""
 
 import dataclasses
 import math
@@ -11,6 +11,15 @@ from ser_core.errors import SerError
 
 _RANGES = {"noise_snr_db": (-20, 100), "gain_db": (-60, 60), "speed": (0.5, 2), "pitch_semitones": (-12, 12)}
 _MASKS = {"time_masks": "time_mask_frames", "frequency_masks": "frequency_mask_bins"}
+
+FUSIONS = ("concat", "plain-concat", "gated", "cross-attention")
+"""The kinds of `ser_core.multimodal.KINDS`, here by name so that a file can be read without torch."""
+WORDS = {
+    "own": "what is said in the clip",
+    "constant": "one sentence for every clip",
+    "other": "of each clip, what is said in another",
+    "random": "noise in the place of each of the clip's own tokens",
+}
 
 
 def _is(value: object, kind: type) -> bool:
@@ -113,12 +122,18 @@ class Augmentation:
         return any(getattr(self, name) > 0 for name in _MASKS)
 
 
+def _reads(encoder: object) -> bool:
+    """Return whether an encoder is one of text, by its name."""
+    return isinstance(encoder, str) and (encoder == "minilm" or encoder.startswith("text:"))
+
+
 @dataclass(frozen=True)
 class Recipe:
     """Settings of a fine-tuning.
 
     Attributes:
-        encoder: ``byol-s``, a spectrogram network, a Hub id or a local folder; see `ser_core.encoders.load`.
+        encoder: ``byol-s``, a spectrogram network, a Hub id or a local folder; ``minilm`` or ``text:`` with a Hub id or
+            folder for a network that reads what is said and hears nothing; see `ser_core.encoders.load`.
         revision: Commit of a Hub id.
         freeze: Blocks of the encoder that stay as they are, counted from the input, or ``all``.
         layers: ``last``, ``weighted`` (learnt), or the number of a layer.
@@ -147,6 +162,18 @@ class Recipe:
             blocks make of a clip.
         extra: Other corpora whose clips, as far as they have the classes of the training part, are trained on too;
             the harmonisation decides which classes are the same.
+        select: Metric on the dev part that decides when to stop and which epoch is kept: ``uar`` or ``weighted_f1``.
+        text: Encoder of what is said, beside that of what is heard: ``minilm`` or ``text:`` with a Hub id or folder;
+            null for a network of one encoder.
+        text_revision: Commit of its Hub id.
+        text_freeze: Blocks of it that stay as they are, as ``freeze``.
+        context: Turns of the dialogue that are read before the clip's own, for corpora that have dialogues.
+        words: What the network reads, a key of `WORDS`; all but ``own`` are controls.
+        fusion: How the two encoders' states are put together, one of `FUSIONS`; or ``audio:`` with one of them behind
+            it for its control, which hears alone and has as many trained parameters, within 1 %.
+        width: Hidden values of the fusion, see `ser_core.multimodal.FusionHead`.
+        modality_dropout: Probability, from 0 to 0.5, that a training clip is not heard, and the same that it is not
+            read.
     """
 
     encoder: str = "byol-s"
@@ -173,10 +200,19 @@ class Recipe:
     augmentation: Mapping = field(default_factory=dict, hash=False)
     copies: int = 0
     extra: tuple[str, ...] = ()
+    select: str = "uar"
+    text: str | None = None
+    text_revision: str | None = None
+    text_freeze: int | str = "all"
+    context: int = 0
+    words: str = "own"
+    fusion: str = "concat"
+    width: int = 512
+    modality_dropout: float = 0.0
 
     def __post_init__(self):
         """Check what a wrong file could hold."""
-        positive = {"epochs": 1, "batch_size": 1, "accumulation": 1, "copies": 0}
+        positive = {"epochs": 1, "batch_size": 1, "accumulation": 1, "copies": 0, "context": 0, "width": 1}
         for name, least in positive.items():
             if type(getattr(self, name)) is not int or getattr(self, name) < least:
                 raise SerError(f"recipe: '{name}' must be a whole number from {least}, not {getattr(self, name)!r}")
@@ -195,11 +231,20 @@ class Recipe:
         for name in ("dropout", "warmup", "label_smoothing"):
             if not (isinstance(getattr(self, name), int | float) and 0 <= getattr(self, name) < 1):
                 raise SerError(f"recipe: '{name}' must be in [0, 1), not {getattr(self, name)!r}")
-        for name, values in {"schedule": ("linear", "cosine", "constant"), "precision": ("bf16", "fp32")}.items():
+        choices = {
+            "schedule": ("linear", "cosine", "constant"),
+            "precision": ("bf16", "fp32"),
+            "select": ("uar", "weighted_f1"),
+            "words": tuple(WORDS),
+            "fusion": (*FUSIONS, *(f"audio:{kind}" for kind in FUSIONS)),
+        }
+        for name, values in choices.items():
             if getattr(self, name) not in values:
                 raise SerError(f"recipe: '{name}' is one of {list(values)}, not {getattr(self, name)!r}")
-        if self.freeze != "all" and (type(self.freeze) is not int or self.freeze < 0):
-            raise SerError(f"recipe: 'freeze' is a number of blocks or 'all', not {self.freeze!r}")
+        for name in ("freeze", "text_freeze"):
+            blocks = getattr(self, name)
+            if blocks != "all" and (type(blocks) is not int or blocks < 0):
+                raise SerError(f"recipe: '{name}' is a number of blocks or 'all', not {blocks!r}")
         for name in ("trim", "class_weights"):
             if not isinstance(getattr(self, name), bool):
                 raise SerError(f"recipe: '{name}' is true or false, not {getattr(self, name)!r}")
@@ -214,11 +259,70 @@ class Recipe:
         object.__setattr__(self, "extra", tuple(self.extra))
         if self.patience is not None and (type(self.patience) is not int or self.patience < 1):
             raise SerError(f"recipe: 'patience' is a whole number from 1 or null, not {self.patience!r}")
+        self._check_texts(how)
+
+    def _check_texts(self, how: Augmentation) -> None:
+        """Check what goes together of the settings of texts."""
+        if not self.text:
+            fusing = ("text", "text_revision", "text_freeze", "fusion", "width", "modality_dropout")
+            if given := self._changed(*fusing):
+                raise SerError(f"recipe: {given} are for a second encoder; name it by 'text', or leave them out")
+            if not self.hears:
+                if given := self._changed("trim", "max_seconds", "augmentation", "copies"):
+                    raise SerError(f"recipe: {given} are for recordings, but '{self.encoder}' reads; leave them out")
+            elif given := self._changed("context", "words"):
+                raise SerError(f"recipe: {given} are for texts, but '{self.encoder}' hears; name an encoder by 'text'")
+        elif not _reads(self.text):
+            raise SerError(f"recipe: 'text' is 'minilm' or 'text:' with a Hub id or folder, not {self.text!r}")
+        elif not self.hears:
+            raise SerError(f"recipe: 'text' stands beside an encoder that hears; leave it out, '{self.encoder}' reads")
+        elif self.pooling != "mean":
+            raise SerError(f"recipe: a fusion takes the mean of the frames; leave 'pooling: {self.pooling}' out")
+        elif how.mixup:
+            raise SerError("recipe: sentences cannot be mixed; leave 'mixup' out beside 'text'")
+        elif not (_is(self.modality_dropout, numbers.Real) and 0 <= self.modality_dropout <= 0.5):
+            raise SerError(f"recipe: 'modality_dropout' is a number from 0 to 0.5, not {self.modality_dropout!r}")
+        elif self.fusion.endswith("cross-attention") and self.width % 8:
+            raise SerError(f"recipe: cross-attention has 8 heads, which do not divide a 'width' of {self.width}")
+        elif not self.reads and (self.text_freeze != "all" or self._changed("words", "context", "modality_dropout")):
+            raise SerError(
+                f"recipe: '{self.fusion}' reads nothing; leave 'text_freeze', 'words', 'context' and "
+                f"'modality_dropout' out"
+            )
+        if self.words == "random" and (self.text_freeze if self.text else self.freeze) != "all":
+            name = "text_freeze" if self.text else "freeze"
+            raise SerError(f"recipe: no block sees random tokens; set '{name}: all' beside 'words: random'")
+
+    def _changed(self, *names: str) -> list[str]:
+        """Return which settings are not at their default."""
+        default = {spec.name: {} if spec.name == "augmentation" else spec.default for spec in fields(self)}
+        return [name for name in names if getattr(self, name) != default[name]]
+
+    @property
+    def hears(self) -> bool:
+        """Whether the network takes recordings."""
+        return not _reads(self.encoder)
+
+    @property
+    def reads(self) -> bool:
+        """Whether the network takes texts."""
+        return not self.hears or (self.text is not None and not self.fusion.startswith("audio:"))
 
     def of_inputs(self) -> "Recipe":
         """Return a recipe with these settings alone that decide what the first trained block is given."""
         names = ("encoder", "revision", "freeze", "trim", "max_seconds", "precision", "augmentation", "copies")
-        return Recipe(**{name: getattr(self, name) for name in names})
+        return Recipe(**{name: getattr(self, name) for name in (*names, *([] if self.hears else ["context", "words"]))})
+
+    def of_texts(self) -> "Recipe":
+        """Return the same of the second encoder, as a recipe in which it is the only one."""
+        return Recipe(
+            encoder=self.text,
+            revision=self.text_revision,
+            freeze=self.text_freeze,
+            precision=self.precision,
+            context=self.context,
+            words=self.words,
+        )
 
 
 def recipe(mapping: Mapping) -> Recipe:

@@ -16,10 +16,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ser_core import corpora, features, fitting, fusion, runs, store
+from ser_core import corpora, dialogues, features, fitting, fusion, runs, store
 from ser_core.cells import AnyCell, Cell, FusionCell, TrainingCell, division
 from ser_core.errors import SerError
 from ser_core.experiments import Experiment
+from ser_core.recipes import Recipe
 
 
 @functools.lru_cache(maxsize=16)
@@ -39,13 +40,22 @@ def audio_hash(corpus: str) -> str:
     return hashlib.sha256(facts.to_csv(na_rep="?").encode()).hexdigest()[:16]
 
 
+def text_hash(corpus: str, recipe: Recipe) -> str:
+    """Return 16 hex digits of what a network reads of each clip of a corpus."""
+    read = dialogues.texts(corpus, recipe.context, recipe.words)
+    return store.digest(sorted(read.items()))
+
+
 def data_of(cell: AnyCell) -> str:
     """Return the digest of the data that a cell is trained on."""
     if isinstance(cell, FusionCell):
         return store.digest([_member(cell, member) for member in cell.members])
     if isinstance(cell, TrainingCell):
-        extra = [audio_hash(corpus) for corpus in cell.recipe.extra]
-        return store.digest([audio_hash(cell.corpus), *extra]) if extra else audio_hash(cell.corpus)
+        names = (cell.corpus, *cell.recipe.extra)
+        found = [audio_hash(corpus) for corpus in names]
+        if cell.recipe.reads:
+            found += [text_hash(corpus, cell.recipe) for corpus in names]
+        return store.digest(found) if len(found) > 1 else found[0]
     return data_hash(cell.corpus, cell.features)
 
 
@@ -62,11 +72,18 @@ def code_of(cell: AnyCell) -> str:
         return runs.code_hash()
     if isinstance(cell, FusionCell):
         return runs.code_hash(("fusion", *runs.PREDICTING))
-    name = cell.recipe.encoder
+    recipe = cell.recipe
+    others = ["augmentation"] if recipe.augmentation else []
+    others += ["multimodal"] if recipe.text else []
+    others += ["dialogues"] if recipe.reads else []
+    modules = dict.fromkeys(module for name in (recipe.encoder, recipe.text) if name for module in _modules(name))
+    return runs.code_hash((*runs.TRAINING, *(f"encoders/{module}" for module in modules), *others))
+
+
+def _modules(encoder: str) -> tuple[str, ...]:
+    """Return the modules of an encoder."""
     own = {"byol-s": ("byol",), **dict.fromkeys(SPECTROGRAM_NETWORKS, ("spectrogram",)), "minilm": ("text", "hub")}
-    modules = own.get(name, ("text", "hub") if name.startswith("text:") else ("hub",))
-    augmentation = ("augmentation",) if cell.recipe.augmentation else ()
-    return runs.code_hash((*runs.TRAINING, *(f"encoders/{module}" for module in modules), *augmentation))
+    return own.get(encoder, ("text", "hub") if encoder.startswith("text:") else ("hub",))
 
 
 @functools.lru_cache(maxsize=1024)

@@ -1,11 +1,13 @@
 """The experiment files for large encoders, end to end on tiny checkpoints of their architectures, loaded by path."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tiny
 import yaml
 
-from ser_core import cells, corpora, experiments, runner, runs, store, toy
+from ser_core import cells, corpora, dialogues, experiments, runner, runs, store, toy
 from ser_core.errors import SerError
 from ser_core.training import inputs
 
@@ -16,13 +18,15 @@ FAMILY = {
     "microsoft/wavlm-base": "wavlm-base",
     "facebook/wav2vec2-xls-r-300m": "xls-r",
 }
+TEXT_FAMILY = {"text:google-bert/bert-base-uncased": "bert", "text:FacebookAI/roberta-base": "roberta"}
 # transformer layers of the published checkpoints, and of the tiny ones
 LAYERS = {"facebook/wav2vec2-xls-r-300m": 24}
 
 
 def test_there_is_a_file_for_each_large_encoder():
-    encoders = {cell.recipe.encoder for path in FILES for cell in experiments.load(path).cells}
-    assert encoders == set(FAMILY)
+    recipes = [cell.recipe for path in FILES for cell in experiments.load(path).cells]
+    encoders = {name for recipe in recipes for name in (recipe.encoder, recipe.text) if name}
+    assert encoders == set(FAMILY) | set(TEXT_FAMILY)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
@@ -30,7 +34,9 @@ def test_the_file_pins_its_checkpoint_and_fits_it(path):
     for cell in experiments.load(path).cells:
         recipe, n = cell.recipe, LAYERS.get(cell.recipe.encoder, 12)
         assert len(recipe.revision) == 40
-        assert recipe.freeze == "all" or recipe.freeze <= 1 + n
+        assert not recipe.text or len(recipe.text_revision) == 40
+        for freeze in (recipe.freeze, recipe.text_freeze):
+            assert freeze == "all" or freeze <= 1 + n
         assert recipe.layers in ("last", "weighted") or recipe.layers < n
 
 
@@ -40,11 +46,13 @@ def test_without_the_weights_one_line_says_what_is_missing_and_how_to_get_it(pat
     with pytest.raises(SerError) as caught:
         inputs.frozen_encoder(cell.recipe, 0)
     message = str(caught.value)
-    assert cell.recipe.encoder in message and "hf download" in message and "\n" not in message
+    assert cell.recipe.encoder.removeprefix("text:") in message and "hf download" in message and "\n" not in message
 
 
 def forget():
-    for function in (cells.clips_of, cells.make_folds, runner.folds_hash, inputs.recordings, inputs.prepared):
+    for function in (cells.clips_of, cells.make_folds, runner.folds_hash, dialogues.texts):
+        function.cache_clear()
+    for function in (inputs.recordings, inputs.prepared):
         function.cache_clear()
 
 
@@ -57,7 +65,9 @@ def corpus(tmp_path_factory):
         for name in ("results", "cache", "data"):
             patch.setenv(f"SER_{name.upper()}", str(root / name))
         folder = toy.corpus(root / "data/urdu", speakers=6, sentences=2, emotions=("angry", "sad"))
-        corpora.write_table(corpora.local.read(folder / "clips.csv", name="urdu"))
+        reading = corpora.local.read(folder / "clips.csv", name="urdu")
+        said = reading.clips["sentence"].str[-3:].map({"t01": "oh god", "t02": "you are so happy"})
+        corpora.write_table(dataclasses.replace(reading, clips=reading.clips.assign(transcript=said)))
         yield corpora.table("urdu")
     forget()
 
@@ -65,12 +75,21 @@ def corpus(tmp_path_factory):
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_the_file_runs_end_to_end_on_a_tiny_checkpoint(path, corpus, tmp_path):
     content = yaml.safe_load(path.read_text())
-    checkpoint = tiny.write(FAMILY[content["recipe"]["encoder"]], tmp_path / "checkpoint")
     content |= {"corpora": ["urdu"], "protocols": ["speaker"], "folds": 2, "seeds": [0]}
-    content["recipe"] |= {"encoder": str(checkpoint), "revision": None, "epochs": 1, "max_seconds": 0.5}
+    content["recipe"] |= {"epochs": 1, "max_seconds": 0.5}
+    for field, revision in (("encoder", "revision"), ("text", "text_revision")):
+        name = content["recipe"].get(field)
+        if name in FAMILY:
+            content["recipe"] |= {field: str(tiny.write(FAMILY[name], tmp_path / field)), revision: None}
+        elif name:
+            folder = tiny.write_text(TEXT_FAMILY[name], tmp_path / field)
+            content["recipe"] |= {field: f"text:{folder}", revision: None}
+    if content["recipe"]["encoder"].startswith("text:"):
+        del content["recipe"]["max_seconds"]
     for settings in (content["recipe"], *content["networks"].values()):
-        # A tiny checkpoint has three transformer layers.
-        for name in ("freeze", "layers"):
+        # A tiny checkpoint has three transformer layers; the synthetic corpus has no dialogues.
+        settings.pop("context", None)
+        for name in ("freeze", "text_freeze", "layers"):
             if isinstance(settings.get(name), int):
                 settings[name] = min(settings[name], 2)
     small = tmp_path / path.name

@@ -9,10 +9,10 @@ import torch
 from transformers import set_seed
 from transformers.trainer_utils import get_last_checkpoint
 
-from ser_core import probing
+from ser_core import dialogues, probing
 from ser_core.augmentation import assert_training_only
 from ser_core.cells import TrainingCell, classes, clips_of, division, parts, predictions
-from ser_core.encoders.base import Encoder, pad
+from ser_core.encoders.base import Encoder
 from ser_core.errors import SerError
 from ser_core.models import SpeechClassifier
 from ser_core.recipes import Augmentation, Recipe
@@ -33,7 +33,8 @@ def fit_fold(cell: TrainingCell, seed: int, fold: int, *, folder: Path | None = 
 
     Returns:
         The predictions of the test and dev clips, with the column ``part``, and of the speaker probe, see
-        `ser_core.probing.speakers`; and the facts: clips of each part, learning curve, parameters.
+        `ser_core.probing.speakers`; and the facts: clips of each part, learning curve, parameters and, of a network
+        that reads, how many clips of the fold's parts are without text.
 
     Raises:
         SerError: If the test part holds a class that the train part does not, or the recipe does not fit the encoder.
@@ -50,11 +51,16 @@ def fit_fold(cell: TrainingCell, seed: int, fold: int, *, folder: Path | None = 
     drawn = seed if encoder.initialisation == "random initialisation" else 0
     own = inputs.prepared(cell.corpus, recipe.of_inputs(), drawn, cached, 0)
     encoder.calibrate([own[clip] for clip in part["train"]])
-    train = _training_part(cell, seed, fold, code, encoder, cached, drawn)
+    reader = inputs.frozen_encoder(recipe.of_texts(), seed) if recipe.text else None
+    text_cached = _cached(recipe.of_texts(), reader) if recipe.text else 0
+    train = _training_part(cell, seed, fold, code, encoder, cached, drawn, text_cached)
+    said = _said(cell.corpus, recipe, text_cached)
     rest = {}
     for role in ("dev", "test"):
         if role in part:
-            rest[role] = Part([[own[clip]] for clip in part[role]], clips.loc[part[role], "emotion"].map(code).tolist())
+            labels = clips.loc[part[role], "emotion"].map(code).tolist()
+            texts = None if said is None else [said[clip] for clip in part[role]]
+            rest[role] = Part([[own[clip]] for clip in part[role]], labels, texts=texts)
 
     weights = None
     if recipe.class_weights:
@@ -62,16 +68,7 @@ def fit_fold(cell: TrainingCell, seed: int, fold: int, *, folder: Path | None = 
         weights = torch.tensor(counts.sum() / (len(names) * counts), dtype=torch.float32)
     # Whatever was drawn until here depends on what was kept from other folds.
     set_seed(seed)
-    model = SpeechClassifier(
-        encoder,
-        len(names),
-        layers=recipe.layers,
-        pooling=recipe.pooling,
-        dropout=recipe.dropout,
-        class_weights=weights,
-        label_smoothing=recipe.label_smoothing,
-        cached=cached,
-    )
+    model = _model(recipe, encoder, reader, len(names), weights, cached, text_cached)
     before = _embeddings(model, rest["test"])
     trainer = make_trainer(model, recipe, train, rest.get("dev") if recipe.patience else None, seed, folder, progress)
     trainer.train(resume_from_checkpoint=get_last_checkpoint(str(folder)))
@@ -97,7 +94,49 @@ def fit_fold(cell: TrainingCell, seed: int, fold: int, *, folder: Path | None = 
         "initialisation": encoder.initialisation,
         "device": str(trainer.args.device),
     }
+    if recipe.reads:
+        read = dialogues.texts(cell.corpus, recipe.context, recipe.words)
+        facts["n_without_text"] = sum(not read[clip][-1] for which in part.values() for clip in which)
     return pd.concat(tables, ignore_index=True), facts
+
+
+def _model(
+    recipe: Recipe,
+    encoder: Encoder,
+    reader: Encoder | None,
+    n_classes: int,
+    weights: torch.Tensor | None,
+    cached: int,
+    text_cached: int,
+) -> torch.nn.Module:
+    """Return the network of a recipe, untrained."""
+    shared = {
+        "layers": recipe.layers,
+        "dropout": recipe.dropout,
+        "class_weights": weights,
+        "label_smoothing": recipe.label_smoothing,
+        "cached": cached,
+    }
+    if reader is None:
+        return SpeechClassifier(encoder, n_classes, pooling=recipe.pooling, **shared)
+    # Imported here, because a Run of one encoder does not hang on its code.
+    from ser_core.multimodal import FusionClassifier
+
+    return FusionClassifier(
+        encoder,
+        reader,
+        n_classes,
+        kind=recipe.fusion,
+        width=recipe.width,
+        modality_dropout=recipe.modality_dropout,
+        text_cached=text_cached,
+        **shared,
+    )
+
+
+def _said(corpus: str, recipe: Recipe, text_cached: int) -> dict[str, tuple[torch.Tensor, bool]] | None:
+    """Return the words of every clip that are read beside its sound, None if none are."""
+    return inputs.spoken(corpus, recipe.of_texts(), text_cached) if recipe.text and recipe.reads else None
 
 
 def _effects(recipe: Recipe) -> Augmentation | None:
@@ -116,14 +155,21 @@ def _cached(recipe: Recipe, encoder: Encoder) -> int:
 
 
 def _training_part(
-    cell: TrainingCell, seed: int, fold: int, code: dict[str, int], encoder: Encoder, cached: int, drawn: int
+    cell: TrainingCell,
+    seed: int,
+    fold: int,
+    code: dict[str, int],
+    encoder: Encoder,
+    cached: int,
+    drawn: int,
+    text_cached: int,
 ) -> Part:
     """Return the training part of a fold, with the clips of the recipe's other corpora."""
     recipe, how, which = cell.recipe, _effects(cell.recipe), parts(cell, seed, fold)["train"]
     if how is not None:
         assert_training_only(division(cell, seed), which, fold)
     anew = how is not None and how.waveform and not recipe.copies
-    versions, labels = [], []
+    versions, labels, texts = [], [], []
     for corpus in (cell.corpus, *recipe.extra):
         words = clips_of(corpus, cell.labels)["emotion"]
         words = words[which] if corpus == cell.corpus else words[words.isin(list(code))]
@@ -139,27 +185,32 @@ def _training_part(
             samples = [inputs.prepared(corpus, recipe.of_inputs(), drawn, cached, copy) for copy in copies]
         versions += [[version[clip] for version in samples] for clip in words.index]
         labels += words.map(code).tolist()
-    return Part(versions, labels, how, encoder, seed)
+        if said := _said(corpus, recipe, text_cached):
+            texts += [said[clip] for clip in words.index]
+    return Part(versions, labels, how, encoder, seed, texts or None)
 
 
-def _embeddings(model: SpeechClassifier, part: Part) -> np.ndarray:
+def _embeddings(model: torch.nn.Module, part: Part) -> np.ndarray:
     """Return the pooled vectors of a part, shape (n_clips, dim)."""
     device = next(model.parameters()).device
     model.eval()
     found = []
     with torch.no_grad():
         for start in range(0, len(part), 16):
-            batch, lengths = pad([clip[0] for clip in part.versions[start : start + 16]])
-            found.append(model.embed(batch.float().to(device), lengths.to(device)))
+            batch = part.collate([part[i] for i in range(start, min(start + 16, len(part)))])
+            del batch["labels"]
+            # What frozen blocks made may be kept in half precision, and there is no autocast here.
+            batch = {name: x.float() if name in ("inputs", "texts") else x for name, x in batch.items()}
+            found.append(model.embed(**{name: x.to(device) for name, x in batch.items()}))
     return torch.cat(found).float().cpu().numpy()
 
 
 def _curve(history: list[dict]) -> list[dict]:
-    """Return loss and dev UAR of each epoch from the Trainer's log."""
+    """Return the loss, and the metric and loss on the dev part, of each epoch from the Trainer's log."""
     epochs: dict[int, dict] = {}
     for row in history:
         entry = epochs.setdefault(round(row["epoch"]), {"epoch": round(row["epoch"])})
-        for key, name in (("loss", "loss"), ("eval_uar", "dev_uar"), ("eval_loss", "dev_loss")):
+        for key in ("loss", "eval_uar", "eval_weighted_f1", "eval_loss"):
             if key in row:
-                entry[name] = round(float(row[key]), 4)
+                entry[key.replace("eval", "dev")] = round(float(row[key]), 4)
     return [epochs[epoch] for epoch in sorted(epochs)]

@@ -1,4 +1,4 @@
-"""What a fold's clips are to the network: samples, prepared inputs, and what frozen blocks make of them."""
+"""What a fold's clips are to the network: samples or words, prepared inputs, and what frozen blocks make of them."""
 
 import functools
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from transformers import set_seed
 
-from ser_core import audio, corpora, encoders
+from ser_core import audio, corpora, dialogues, encoders
 from ser_core.augmentation import augment_waveform, mask_image, mix
 from ser_core.encoders.base import RATE, Encoder, pad
 from ser_core.errors import SerError
@@ -54,6 +54,8 @@ class Part(torch.utils.data.Dataset):
         augmentation: What is done to a clip each time it is read; None for a part that is only predicted.
         encoder: Prepares samples after waveform effects.
         seed: Of every random choice, with the epoch and the clip's place.
+        texts: For each clip the tensor of its words, beside that of its sound, and whether it has any words; None for
+            a network of one encoder.
     """
 
     def __init__(  # noqa: D107
@@ -63,12 +65,14 @@ class Part(torch.utils.data.Dataset):
         augmentation: Augmentation | None = None,
         encoder: Encoder | None = None,
         seed: int = 0,
+        texts: Sequence[tuple[torch.Tensor, bool]] | None = None,
     ):
         self.versions = versions
         self.labels = labels
         self.augmentation = augmentation
         self.encoder = encoder
         self.seed = seed
+        self.texts = texts
         self.epoch = 0
         self.lengths = [len(clip[0]) for clip in versions]
 
@@ -86,6 +90,8 @@ class Part(torch.utils.data.Dataset):
             if how.image:
                 clip = mask_image(clip.flatten(1), how, rng).view_as(clip)
             item["inputs"] = clip
+        if self.texts is not None:
+            item["texts"], item["spoken"] = self.texts[i]
         return item
 
     def collate(self, items: list[dict]) -> dict[str, torch.Tensor]:
@@ -93,6 +99,10 @@ class Part(torch.utils.data.Dataset):
         inputs, lengths = pad([item["inputs"] for item in items])
         labels = torch.tensor([item["labels"] for item in items])
         batch = {"inputs": inputs, "lengths": lengths, "labels": labels}
+        if "texts" in items[0]:
+            texts, text_lengths = pad([item["texts"] for item in items])
+            spoken = torch.tensor([item["spoken"] for item in items])
+            batch |= {"texts": texts, "text_lengths": text_lengths, "spoken": spoken}
         # The Trainer collates the dev part with this too, whose items have no generator.
         if "rng" in items[0] and self.augmentation.mixup > 0:
             inputs, lengths, permutation, shares = mix(inputs.float(), lengths, self.augmentation, items[0]["rng"])
@@ -151,8 +161,8 @@ def prepared(corpus: str, recipe: Recipe, seed: int, cached: int, copy: int) -> 
     """Return the prepared inputs of a corpus, or what the first ``cached`` blocks make of them, for every fold.
 
     Args:
-        corpus: A corpus whose recordings are in ``SER_DATA``.
-        recipe: What `Recipe.of_inputs` left of one.
+        corpus: A corpus whose recordings, or texts, are at hand.
+        recipe: What `Recipe.of_inputs` or `Recipe.of_texts` left of one.
         seed: Draws the weights of an encoder without published ones.
         cached: How many blocks have been through with a clip.
         copy: 0 for the clips themselves, a number above for one version changed by the recipe's waveform effects.
@@ -161,7 +171,10 @@ def prepared(corpus: str, recipe: Recipe, seed: int, cached: int, copy: int) -> 
         A tensor by clip, time first.
     """
     encoder = frozen_encoder(recipe, seed)
-    clips = recordings(corpus, recipe.trim, recipe.max_seconds)
+    if recipe.reads:
+        clips = dialogues.texts(corpus, recipe.context, recipe.words)
+    else:
+        clips = recordings(corpus, recipe.trim, recipe.max_seconds)
     if copy:
         how = Augmentation.from_mapping(recipe.augmentation)
         rng = [np.random.default_rng([copy, i]) for i in range(len(clips))]
@@ -169,4 +182,29 @@ def prepared(corpus: str, recipe: Recipe, seed: int, cached: int, copy: int) -> 
     found = {clip: encoder.prepare(x) for clip, x in clips.items()}
     if cached:
         found = dict(zip(found, prefixed(encoder, list(found.values()), cached, recipe.precision), strict=True))
+    if recipe.words == "random":
+        # As many tokens as the clip's own, so that only what they hold is another.
+        found = {clip: _noise(x, i) for i, (clip, x) in enumerate(sorted(found.items()))}
     return found
+
+
+def _noise(states: torch.Tensor, i: int) -> torch.Tensor:
+    """Return noise in the place of the states of the clip of this number."""
+    drawn = np.random.default_rng([4, i]).standard_normal(states.shape, dtype=np.float32)
+    return torch.from_numpy(drawn).to(states.dtype)
+
+
+def spoken(corpus: str, recipe: Recipe, cached: int) -> dict[str, tuple[torch.Tensor, bool]]:
+    """Return the prepared words of every clip of a corpus, and whether it has any.
+
+    Args:
+        corpus: A corpus whose texts are at hand.
+        recipe: What `Recipe.of_texts` left of one.
+        cached: How many blocks have been through with them.
+
+    Returns:
+        By clip a tensor, tokens first, and False for a clip without text, whose tensor is that of an empty one.
+    """
+    said = dialogues.texts(corpus, recipe.context, recipe.words)
+    states = prepared(corpus, recipe.of_inputs(), 0, cached, 0)
+    return {clip: (states[clip], bool(turns[-1])) for clip, turns in said.items()}

@@ -1,4 +1,4 @@
-"""transformers' Trainer, as a recipe sets it: length groups, learning rates by block, early stopping on dev UAR."""
+"""transformers' Trainer, as a recipe sets it: length groups, learning rates by block, stopping by the dev part."""
 
 import math
 from pathlib import Path
@@ -8,16 +8,16 @@ import transformers
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from ser_core import metrics
-from ser_core.models import SpeechClassifier
+from ser_core.encoders.base import Encoder
 from ser_core.recipes import Recipe
 from ser_core.training.inputs import Part
 
 
-def parameter_groups(model: SpeechClassifier, recipe: Recipe) -> list[dict]:
-    """Return the optimizer's groups: a learning rate for each block of the encoder, one for the rest.
+def parameter_groups(model: torch.nn.Module, recipe: Recipe) -> list[dict]:
+    """Return the optimizer's groups: a learning rate for each block of an encoder, one for the rest.
 
-    The last block has the recipe's ``learning_rate``, each before it ``layer_decay`` times that of the next;
-    biases and normalisations are not decayed.
+    The last block of an encoder has the recipe's ``learning_rate``, each before it ``layer_decay`` times that of the
+    next; biases and normalisations are not decayed.
 
     Args:
         model: The classifier.
@@ -26,11 +26,13 @@ def parameter_groups(model: SpeechClassifier, recipe: Recipe) -> list[dict]:
     Returns:
         Groups for a torch optimizer; parameters without gradients are in none.
     """
-    blocks = model.encoder.blocks
     rates = {}
-    for i, block in enumerate(blocks):
-        for parameter in block.parameters():
-            rates[parameter] = recipe.learning_rate * recipe.layer_decay ** (len(blocks) - 1 - i)
+    for encoder in model.modules():
+        if isinstance(encoder, Encoder):
+            blocks = encoder.blocks
+            for i, block in enumerate(blocks):
+                for parameter in block.parameters():
+                    rates[parameter] = recipe.learning_rate * recipe.layer_decay ** (len(blocks) - 1 - i)
     groups: dict[tuple, list] = {}
     for parameter in model.parameters():
         if parameter.requires_grad:
@@ -40,7 +42,7 @@ def parameter_groups(model: SpeechClassifier, recipe: Recipe) -> list[dict]:
 
 
 def make_trainer(
-    model: SpeechClassifier, recipe: Recipe, train: Part, dev: Part | None, seed: int, folder: Path, bar: bool
+    model: torch.nn.Module, recipe: Recipe, train: Part, dev: Part | None, seed: int, folder: Path, bar: bool
 ):
     """Return the Trainer of a fold.
 
@@ -68,7 +70,7 @@ def make_trainer(
         save_strategy=every,
         save_total_limit=1,
         load_best_model_at_end=dev is not None,
-        metric_for_best_model="uar",
+        metric_for_best_model=recipe.select,
         logging_strategy="epoch",
         label_names=["labels"],
         remove_unused_columns=False,
@@ -98,8 +100,9 @@ def make_trainer(
             train.epoch = round(state.epoch or 0)
 
     def scores(evaluated) -> dict[str, float]:
-        matrix = metrics.confusion(evaluated.label_ids, evaluated.predictions.argmax(1), range(model.head.out_features))
-        return {"uar": float(metrics.uar(matrix))}
+        logits = evaluated.predictions
+        matrix = metrics.confusion(evaluated.label_ids, logits.argmax(1), range(logits.shape[1]))
+        return {recipe.select: float(metrics.METRICS[recipe.select](matrix))}
 
     callbacks = [Epochs()]
     if dev is not None:

@@ -91,7 +91,7 @@ class FusionHead(nn.Module):
         fused = {"plain-concat": audio_dim + text_dim, "cross-attention": 2 * width}.get(kind, width)
         self.classify = nn.Sequential(nn.Dropout(dropout), nn.Linear(fused, n_classes))
 
-    def forward(
+    def fuse(
         self,
         audio: torch.Tensor,
         audio_mask: torch.Tensor,
@@ -99,7 +99,7 @@ class FusionHead(nn.Module):
         text_mask: torch.Tensor,
         present: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """Return the scores of each class.
+        """Return the fused values of each clip, which ``classify`` takes.
 
         Args:
             audio: Frames, shape (n_clips, n_frames, audio_dim).
@@ -110,7 +110,7 @@ class FusionHead(nn.Module):
                 What is padding alone is missing in any case.
 
         Returns:
-            Logits of shape (n_clips, n_classes), float32.
+            Shape (n_clips, n_values).
 
         Raises:
             SerError: If shapes do not fit each other or the head, a mask is not boolean, or a clip has neither audio
@@ -135,7 +135,29 @@ class FusionHead(nn.Module):
         elif self.kind == "gated":
             gate = self.gate(fused)
             fused = gate * means[0] + (1 - gate) * means[1]
-        return self.classify(fused).float()
+        return fused
+
+    def forward(
+        self,
+        audio: torch.Tensor,
+        audio_mask: torch.Tensor,
+        text: torch.Tensor,
+        text_mask: torch.Tensor,
+        present: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Return the scores of each class.
+
+        Args:
+            audio: Frames, as in `fuse`.
+            audio_mask: True where a frame is not padding.
+            text: Tokens.
+            text_mask: True where a token is not padding.
+            present: Whether to use the audio and the text of each clip.
+
+        Returns:
+            Logits of shape (n_clips, n_classes), float32.
+        """
+        return self.classify(self.fuse(audio, audio_mask, text, text_mask, present)).float()
 
     def _here(self, audio_mask: torch.Tensor, text_mask: torch.Tensor, present: torch.Tensor | None) -> torch.Tensor:
         """Whether the audio and the text of each clip are used, after modality dropout: shape (n_clips, 2)."""
@@ -209,15 +231,15 @@ class AudioHead(nn.Module):
             hidden += audio_dim
         self.classify = nn.Sequential(nn.Dropout(dropout), nn.Linear(hidden, n_classes))
 
-    def forward(self, audio: torch.Tensor, audio_mask: torch.Tensor) -> torch.Tensor:
-        """Return the scores of each class.
+    def fuse(self, audio: torch.Tensor, audio_mask: torch.Tensor) -> torch.Tensor:
+        """Return the values of each clip that ``classify`` takes.
 
         Args:
             audio: Frames, shape (n_clips, n_frames, audio_dim).
             audio_mask: True where a frame is not padding, shape (n_clips, n_frames).
 
         Returns:
-            Logits of shape (n_clips, n_classes), float32.
+            Shape (n_clips, n_values).
 
         Raises:
             SerError: If shapes do not fit each other or the head, the mask is not boolean, or a clip has no frame.
@@ -232,7 +254,11 @@ class AudioHead(nn.Module):
             audio = self.audio_to_audio(audio, audio, audio_mask)
         mean = self.mean(audio, audio_mask)
         hidden = self.hidden(mean)
-        return self.classify(torch.cat([mean, hidden], 1) if self.kind == "plain-concat" else hidden).float()
+        return torch.cat([mean, hidden], 1) if self.kind == "plain-concat" else hidden
+
+    def forward(self, audio: torch.Tensor, audio_mask: torch.Tensor) -> torch.Tensor:
+        """Return the scores of each class, shape (n_clips, n_classes), float32; for the arguments see `fuse`."""
+        return self.classify(self.fuse(audio, audio_mask)).float()
 
 
 def matched_width(kind: str, audio_dim: int, text_dim: int, n_classes: int, width: int) -> int:
