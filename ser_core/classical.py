@@ -13,7 +13,13 @@ NORMALISATIONS = {
     "none": "features as extracted",
     "train": "z-score with the training clips' mean and deviation",
     "speaker": "z-score of each speaker with all of that speaker's clips, unlabelled test clips too (transductive)",
+    "tfidf": "of words: tf-idf of one and two of them, with the training clips' vocabulary and document frequencies",
 }
+# The classifiers that take sparse tables as large as a vocabulary, and whose grids were looked at with them.
+OF_WORDS = ("logreg", "svm-linear")
+# The length of each clip's tf-idf vector. The grids of C are for standardised features, whose vectors have about the
+# root of their number; at length 1 all values of the grid of 'logreg' would be too small.
+_TFIDF_LENGTH = 1000**0.5
 
 
 @dataclass(frozen=True)
@@ -203,7 +209,7 @@ def normalise(features: pd.DataFrame, speakers: pd.Series, normalisation: str) -
     Args:
         features: Shape (n_clips, n_features), indexed by clip.
         speakers: Speaker of each clip, indexed by clip.
-        normalisation: A key of `NORMALISATIONS`; ``none`` and ``train`` return the features as they are.
+        normalisation: A key of `NORMALISATIONS`; all but ``speaker`` return the features as they are.
 
     Returns:
         A table of the same shape.
@@ -233,12 +239,14 @@ def pipeline(name: str, normalisation: str, *, seed: int = 0, **parameters):
 
     Args:
         name: A key of `MODELS`.
-        normalisation: A key of `NORMALISATIONS`; only ``train`` adds a scaler, fitted with the classifier.
+        normalisation: A key of `NORMALISATIONS`; ``train`` adds a scaler, ``tfidf`` a vectoriser of texts, each
+            fitted with the classifier.
         seed: Seed of the classifier.
         **parameters: Hyperparameters of the classifier to set.
 
     Returns:
-        A ``sklearn.pipeline.Pipeline`` for ``X: (n_clips, n_features)`` and integer ``y``.
+        A ``sklearn.pipeline.Pipeline`` for ``X: (n_clips, n_features)``, or with ``tfidf`` for texts, ``(n_clips,)``;
+        and integer ``y``.
 
     Examples:
         >>> pipeline("svm-linear", "train", C=0.1).named_steps["classifier"].C
@@ -248,8 +256,26 @@ def pipeline(name: str, normalisation: str, *, seed: int = 0, **parameters):
     from sklearn.preprocessing import StandardScaler
 
     classifier = model(name).make(seed).set_params(**parameters)
+    if normalisation == "tfidf":
+        return Pipeline([*_tfidf(), ("classifier", classifier)])
     scaler = [("scaler", StandardScaler())] if normalisation == "train" else []
     return Pipeline([*scaler, ("classifier", classifier)])
+
+
+def _tfidf() -> list[tuple[str, object]]:
+    """Return the steps from texts to tf-idf; words of the lines before the last are other words than those of it."""
+    from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
+    from sklearn.preprocessing import FunctionTransformer
+
+    # scikit-learn's own pattern drops words of one letter, 'I' among them.
+    grams = CountVectorizer(ngram_range=(1, 2), token_pattern=r"(?u)\b\w+\b").build_analyzer()
+
+    def terms(text: str) -> list[str]:
+        *before, own = text.split("\n")
+        return [*grams(own), *(f"before: {gram}" for line in before for gram in grams(line))]
+
+    vectorizer = TfidfVectorizer(analyzer=terms, sublinear_tf=True, min_df=2)
+    return [("tfidf", vectorizer), ("length", FunctionTransformer(lambda x: x * _TFIDF_LENGTH))]
 
 
 @functools.cache

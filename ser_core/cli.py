@@ -36,7 +36,7 @@ def main() -> None:
         _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
     except SystemExit as stop:
         if stop.code == 130:  # Typer's word for Ctrl-C
-            print("ser: interrupted; fetch, features and run go on where they stopped", file=sys.stderr)
+            print("ser: interrupted; fetch, features, transcribe and run go on where they stopped", file=sys.stderr)
         raise
 
 
@@ -62,6 +62,13 @@ def _read_own(csv: str) -> "pd.DataFrame":
     for problem in reading.problems.itertuples():
         print(f"{problem.path}: {problem.problem}: {problem.detail}", file=sys.stderr)
     return reading.clips
+
+
+def _own(csv: str, folder: Path | None) -> "tuple[str, Path, pd.DataFrame]":
+    """Return name, folder and Clips table of somebody's own CSV."""
+    if folder:
+        raise SerError("--folder is for a corpus's name; the paths of a CSV start from the folder it is in")
+    return _OWN_NAME, Path(csv).parent, _read_own(csv)
 
 
 @app.command()
@@ -153,15 +160,45 @@ def features(
         raise SerError(f"{out}: a table is written as .csv or .parquet, not as '{out.suffix}'")
     table = None
     if _is_csv(corpus):
-        if folder:
-            raise SerError("--folder is for a corpus's name; the paths of a CSV start from the folder it is in")
-        corpus, folder, table = _OWN_NAME, Path(corpus).parent, _read_own(corpus)
+        corpus, folder, table = _own(corpus, folder)
     path = extraction.extract(corpus, extractor, folder=folder, clips=table, progress=_bars())
     if out:
         values = extraction.load(corpus, extractor, table)
         with store.replacing(out) as temporary:
             values.to_csv(temporary) if out.suffix == ".csv" else temporary.write_bytes(path.read_bytes())
     print(out or path)
+
+
+@app.command()
+def transcribe(
+    corpus: CorpusOrCsv,
+    model: Annotated[str, typer.Option(help="A model of Whisper's, such as base, or the path of its checkpoint.")],
+    language: Annotated[
+        str | None,
+        typer.Option(help="Whisper's code of what is spoken, such as ur; detected clip by clip if not given."),
+    ] = None,
+    task: Annotated[str, typer.Option(help="transcribe, or translate into English.")] = "transcribe",
+    folder: Folder = None,
+    download: Annotated[bool, typer.Option("--download", help="Download a model that is not there.")] = False,
+) -> None:
+    """Transcribe a corpus by Whisper into the cache; goes on where it was stopped."""
+    from ser_core import transcribe as transcripts
+
+    table = None
+    if _is_csv(corpus):
+        corpus, folder, table = _own(corpus, folder)
+    path = transcripts.transcribe(
+        corpus,
+        model=model,
+        language=language,
+        task=task,
+        folder=folder,
+        clips=table,
+        download=download,
+        progress=_bars(),
+    )
+    print(transcripts.summary(transcripts.load(corpus, model, language, task, table)))
+    print(path)
 
 
 @app.command()

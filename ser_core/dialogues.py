@@ -89,6 +89,10 @@ def meld_texts(folder: Path | None = None) -> pd.DataFrame:
     )
 
 
+READERS = {"meld": meld_texts}
+"""The corpora that are of dialogues, and how theirs are read."""
+
+
 def refusal(corpus: str, context: int = 0) -> str | None:
     """Return why the texts of a corpus cannot be read, None if they can.
 
@@ -100,11 +104,42 @@ def refusal(corpus: str, context: int = 0) -> str | None:
         >>> refusal("urdu")
         "no clip of 'urdu' has a transcript"
     """
-    if corpus == "meld":
+    if corpus in READERS:
         return None
     if context:
         return f"'{corpus}' has no dialogues, so no {context} turns before a clip"
     return None if corpora.table(corpus)["transcript"].notna().any() else f"no clip of '{corpus}' has a transcript"
+
+
+def said(
+    clips: pd.DataFrame, corpus: str, context: int = 0, *, named: bool = True, folder: Path | None = None
+) -> dict[str, tuple[str, ...]]:
+    """Return what is said in each clip, after what was said before it.
+
+    Args:
+        clips: A Clips table.
+        corpus: Name of its corpus; for those of `READERS` the transcripts come from the corpus's own tables.
+        context: Turns before the clip's own.
+        named: Whether the turns before name their speakers; the clip's own does not.
+        folder: Of the corpus's own tables; ``$SER_DATA/<corpus>`` if None.
+
+    Returns:
+        Clip -> turns, oldest first, the clip's own last; without text, its own is empty.
+
+    Raises:
+        SerError: If the corpus's tables are not at hand, or lack a clip.
+
+    Examples:
+        >>> said(corpora.table("ravdess"), "ravdess")["ravdess/03-01-05-01-02-02-07"]
+        ('Dogs are sitting by the door',)
+    """
+    if corpus not in READERS:
+        return {clip: ("" if pd.isna(text) else text.strip(),) for clip, text in clips["transcript"].items()}
+    table = READERS[corpus](folder)
+    if absent := clips.index.difference(table.index).tolist():
+        raise SerError(f"{corpus}: its transcripts lack {len(absent)} clips of the Clips table, such as {absent[0]}")
+    found = dialogue_inputs(table if named else table.assign(speaker=pd.NA), context, name_target=False)
+    return {clip: found[clip] for clip in clips.index}
 
 
 @functools.lru_cache(maxsize=8)
@@ -136,11 +171,7 @@ def texts(corpus: str, context: int = 0, words: str = "own") -> dict[str, tuple[
     """
     if reason := refusal(corpus, context):
         raise SerError(f"{reason}; choose another corpus or setting")
-    if corpus == "meld":
-        found = dialogue_inputs(meld_texts(), context, name_target=False)
-    else:
-        said = corpora.table(corpus)["transcript"]
-        found = {clip: ("" if pd.isna(text) else text.strip(),) for clip, text in said.items()}
+    found = said(corpora.table(corpus), corpus, context)
     if words not in ("constant", "other"):
         return found
     # The first clip that says a sentence lends its turns.
@@ -157,3 +188,24 @@ def texts(corpus: str, context: int = 0, words: str = "own") -> dict[str, tuple[
         clip: lenders[sentences[-1 if i == places[turns[-1]] else i]] if turns[-1] else turns
         for (clip, turns), i in zip(sorted(found.items()), drawn.tolist(), strict=True)
     }
+
+
+def dialogue_of(corpus: str) -> pd.Series:
+    """Return the dialogue of each clip, from the committed Clips table: for intervals over dialogues.
+
+    Args:
+        corpus: Name of the corpus.
+
+    Returns:
+        Ids, indexed by clip.
+
+    Raises:
+        SerError: If the corpus is not of dialogues.
+
+    Examples:
+        >>> dialogue_of("meld")["meld/dev_dia3_utt0"]
+        'meld/dev_dia3'
+    """
+    if corpus not in READERS:
+        raise SerError(f"{corpus} is not of dialogues, as {', '.join(READERS)} is; resample another unit, as 'speaker'")
+    return corpora.table(corpus)["session"].rename("dialogue")

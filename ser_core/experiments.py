@@ -19,7 +19,7 @@ FIELDS = {
     "protocols": "split protocols",
     "features": "feature sets",
     "models": "names of classifiers",
-    "normalisations": "none, train, speaker",
+    "normalisations": "none, train, speaker; of words only, and for them alone, tfidf",
     "networks": "instead of features, models and normalisations: name of a network to its settings",
     "recipe": "settings that the networks share, see ser_core.recipes.Recipe",
     "fusions": "instead of all these: name of a fusion to its members, rule, and whether seeds are averaged",
@@ -222,7 +222,7 @@ def _check_names(path: Path, spec: dict, given: set[str]) -> None:
     known = {
         "corpora": corpora.NAMES,
         "protocols": splits.PROTOCOLS,
-        "features": features.EXTRACTORS,
+        "features": (*features.EXTRACTORS, *features.WORDS),
         "models": classical.MODELS,
         "normalisations": classical.NORMALISATIONS,
     }
@@ -237,6 +237,7 @@ def _check_names(path: Path, spec: dict, given: set[str]) -> None:
             raise SerError(f"{path}: '{key}' must be a list with at least one name, not {spec[key]!r}")
         if unknown := [name for name in spec[key] if name not in names]:
             raise SerError(f"{path}: unknown {key} {unknown}; expected some of {sorted(names)}")
+    _check_words(path, spec)
     if spec["networks"]:
         if spec["splits"] != "fixed" and not _seeds(spec["splits"]):
             raise SerError(f"{path}: 'splits' is 'fixed' or a list of whole numbers, not {spec['splits']!r}")
@@ -251,6 +252,23 @@ def _check_names(path: Path, spec: dict, given: set[str]) -> None:
         raise SerError(f"{path}: 'train_clips' is null, a number, or 'match', not {size!r}")
     if isinstance(spec["folds"], dict) and (missing := sorted(set(spec["corpora"]) - set(spec["folds"]))):
         raise SerError(f"{path}: 'folds' says nothing about {missing}")
+
+
+def _check_words(path: Path, spec: dict) -> None:
+    """Raise if words are to be classified as numbers are, or numbers as words."""
+    words = [name for name in spec["features"] if name in features.WORDS]
+    how = spec["normalisations"]
+    if words and (len(words) < len(spec["features"]) or how != ["tfidf"]):
+        raise SerError(
+            f"{path}: {words} take the normalisation 'tfidf' and other feature sets never do, not {how} of "
+            f"{spec['features']}; make an experiment of words alone, with normalisations: [tfidf]"
+        )
+    if words and (others := [name for name in spec["models"] if name not in classical.OF_WORDS]):
+        raise SerError(f"{path}: {words} are classified by some of {list(classical.OF_WORDS)}, not by {others}")
+    if not words and spec["features"] and "tfidf" in how:
+        raise SerError(
+            f"{path}: the normalisation 'tfidf' is for {list(features.WORDS)}, not for {spec['features']}; use 'train'"
+        )
 
 
 def _seeds(value: object) -> bool:

@@ -42,13 +42,14 @@ def _features(corpus: str, harmonisation: str, extractor: str, normalisation: st
 
 
 def inputs(cell: Cell, which: list[str]) -> np.ndarray:
-    """Return what a system is given of some clips, float32 of shape (n_clips, n_features).
+    """Return what a system is given of some clips: float32 of shape (n_clips, n_features), or texts, (n_clips,).
 
     Args:
         cell: The system.
         which: Clips of its corpus.
     """
-    return _features(cell.corpus, cell.labels, cell.features, cell.normalisation).loc[which].to_numpy("float32")
+    table = _features(cell.corpus, cell.labels, cell.features, cell.normalisation).loc[which]
+    return table["text"].to_numpy("object") if cell.features in features.WORDS else table.to_numpy("float32")
 
 
 def fit(cell: Cell, seed: int, fold: int) -> Fitted:

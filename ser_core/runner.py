@@ -25,11 +25,14 @@ from ser_core.recipes import Recipe
 
 @functools.lru_cache(maxsize=16)
 def data_hash(corpus: str, extractor: str) -> str:
-    """Return 16 hex digits of what a corpus gives a Run: feature values and names, and who says what in which clip."""
+    """Return 16 hex digits of what a corpus gives a Run: features and their names, and who says what in which clip."""
     table = features.load(corpus, extractor)
     facts = corpora.table(corpus).loc[table.index, ["speaker", "gender", "emotion", "sentence", "session", "split"]]
     digest = hashlib.sha256("\n".join([*table.columns, facts.to_csv(na_rep="?")]).encode())
-    digest.update(np.ascontiguousarray(table.to_numpy("float32")).tobytes())
+    if extractor in features.WORDS:
+        digest.update(table.to_csv().encode())
+    else:
+        digest.update(np.ascontiguousarray(table.to_numpy("float32")).tobytes())
     return digest.hexdigest()[:16]
 
 

@@ -3,28 +3,30 @@
 import numpy as np
 import pandas as pd
 
-from ser_core import baselines, calibration, comparisons, intervals, metrics, resampling, runs
+from ser_core import baselines, calibration, comparisons, dialogues, intervals, metrics, resampling, runs
 
 NAMES = {"uar": "UAR", "wa": "WA (accuracy)", "macro_f1": "macro F1", "weighted_f1": "weighted F1"}
 
 
-def experiment(name: str, metric: str = "uar", **options) -> pd.DataFrame:
+def experiment(name: str, metric: str = "uar", *, unit: str = "speaker", **options) -> pd.DataFrame:
     """Return the Runs of an experiment with a metric of each.
 
     Args:
         name: Name of the experiment.
         metric: One of `ser_core.metrics.METRICS`.
+        unit: What is resampled: ``speaker``, or ``dialogue`` for a corpus of dialogues whose speakers recur in all
+            parts. Such an interval is for other dialogues of these same people, not for other people.
         **options: See `ser_core.intervals.from_counts`.
 
     Returns:
         `ser_core.runs.catalogue` with the columns ``interval``, ``value`` (its value), and ``seconds`` it took.
 
     Raises:
-        SerError: If there are no Runs.
+        SerError: If there are no Runs, or a corpus is not of dialogues.
     """
     table = runs.catalogue(name)
     found = [runs.read(name, system) for system in table["system"]]
-    scores = [intervals.interval(run.predictions, metric, **options) for run in found]
+    scores = [intervals.interval(_clustered(run, unit), metric, unit=unit, **options) for run in found]
     return table.assign(
         interval=scores,
         value=[score.value for score in scores],
@@ -32,13 +34,14 @@ def experiment(name: str, metric: str = "uar", **options) -> pd.DataFrame:
     )
 
 
-def differences(pairs: pd.DataFrame, metric: str = "uar", **options) -> pd.DataFrame:
+def differences(pairs: pd.DataFrame, metric: str = "uar", *, unit: str = "speaker", **options) -> pd.DataFrame:
     """Return paired differences of Runs, with p-values corrected for the family they form.
 
     Args:
         pairs: One row a comparison, with the columns ``first`` and ``second``: names of Runs,
             ``<experiment>/<system>``. Other columns are kept.
         metric: One of `ser_core.metrics.METRICS`.
+        unit: What is resampled, and swapped by, as for `experiment`.
         **options: See `ser_core.comparisons.difference`.
 
     Returns:
@@ -46,16 +49,25 @@ def differences(pairs: pd.DataFrame, metric: str = "uar", **options) -> pd.DataF
         are one family for Holm's correction.
 
     Raises:
-        SerError: If a Run is not there, or two Runs do not cover the same clips.
+        SerError: If a Run is not there, two Runs do not cover the same clips, or a corpus is not of dialogues.
     """
-    found = {name: runs.read(*name.split("/")).predictions for name in {*pairs["first"], *pairs["second"]}}
+    found = {name: _clustered(runs.read(*name.split("/")), unit) for name in {*pairs["first"], *pairs["second"]}}
     compared = [
-        comparisons.difference(found[first], found[second], metric, **options)
+        comparisons.difference(found[first], found[second], metric, unit=unit, **options)
         for first, second in zip(pairs["first"], pairs["second"], strict=True)
     ]
     p = [result.p_value for result in compared]
     return pairs.assign(
         difference=compared, value=[result.interval.value for result in compared], p=p, p_holm=comparisons.holm(p)
+    )
+
+
+def _clustered(run: runs.Run, unit: str) -> pd.DataFrame:
+    """Return the predictions of a Run with the column to resample; the store keeps the speakers only."""
+    if unit != "dialogue":
+        return run.predictions
+    return run.predictions.assign(
+        dialogue=run.predictions["clip"].map(dialogues.dialogue_of(run.info["cell"]["corpus"]))
     )
 
 

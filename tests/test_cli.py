@@ -99,13 +99,13 @@ def test_help_starts_without_what_the_commands_need():
     code += f"    print(sorted({HEAVY} & {{name.split('.')[0] for name in sys.modules}}), file=sys.stderr)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stderr == "[]\n"
-    for name in ("fetch", "card", "audit", "features", "run", "score"):
+    for name in ("fetch", "card", "audit", "features", "transcribe", "run", "score"):
         assert re.search(rf"\b{name}\b", done.stdout)
 
 
 def test_every_option_is_explained():
     commands = typer.main.get_command(cli.app).commands
-    assert set(commands) == {"fetch", "card", "audit", "features", "run", "score"}
+    assert set(commands) == {"fetch", "card", "audit", "features", "transcribe", "run", "score"}
     for name, command in commands.items():
         assert command.help.endswith(".")
         for parameter in command.params:
@@ -654,7 +654,7 @@ def test_run_goes_on_where_it_was_interrupted(ser, trial, monkeypatch):
     monkeypatch.setattr(fitting, "fit_fold", interrupted_at_the_third)
     done = ser("run", trial, "--jobs", 1, "--only", "svm")
     assert (done.code, done.out) == (130, "")
-    assert done.err.endswith("\nser: interrupted; fetch, features and run go on where they stopped\n")
+    assert done.err.endswith("\nser: interrupted; fetch, features, transcribe and run go on where they stopped\n")
     assert [path.name for path in folder.iterdir()] == [".parts"]
     assert ser("run", trial, "--jobs", 1, "--only", "svm").out.startswith("trial: 1 Runs made")
     assert len(fitted) == 3 + 2

@@ -3,6 +3,7 @@ import functools
 import hashlib
 import http.server
 import shutil
+import sys
 import threading
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import soundfile
 import torch
 import whisper
 
-from ser_core import audio, clips, store
+from ser_core import audio, cli, clips, store
 from ser_core import transcribe as transcripts
 from ser_core.errors import SerError
 from ser_core.transcribe import checkpoints, decoding
@@ -553,3 +554,51 @@ def test_impossible_rates_are_refused(rate):
 def test_a_vocabulary_of_one_word_is_refused():
     with pytest.raises(SerError, match="1 different words"):
         transcripts.corrupt("a", 0.5, np.random.default_rng(0), ["a", "a"])
+
+
+@pytest.fixture
+def ser(monkeypatch, capsys):
+    """Run `ser transcribe` with arguments; returns exit status, standard output, standard error."""
+
+    def call(*words):
+        monkeypatch.setattr(sys, "argv", ["ser", "transcribe", *map(str, words)])
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as stop:
+            code = stop.code or 0
+        return code, *capsys.readouterr()
+
+    return call
+
+
+def test_the_command_transcribes_a_csv_of_ones_own(ser, toy, tiny, tmp_path):
+    own = tmp_path / "toy/clips.csv"
+    pd.DataFrame({"path": [f"c{i}.wav" for i in range(3)], "emotion": "sad", "speaker": "s"}).to_csv(own, index=False)
+    code, out, err = ser(own, "--model", tiny, "--language", "de", "--task", "translate")
+    counts, path = out.splitlines()
+    assert (code, err, counts) == (0, "", "3 clips: 3 ok")
+    assert Path(path).is_relative_to(store.cache() / "transcripts") and path.endswith(".de.translate.parquet")
+    transcribe(toy, tiny, language="de", task="translate")
+    expected = load(toy, tiny, language="de", task="translate")["transcript"].iloc[:3].tolist()
+    assert store.read_parquet(path, index="clip")["transcript"].tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["ravdess", "--model", "bas"], "'bas' is neither a checkpoint's file nor one of Whisper's models"),
+        (["ravdess", "--model", "base", "--language", "urdu"], "did you mean 'ur'"),
+        (["ravdess", "--model", "base", "--task", "sing"], "there is no task 'sing'"),
+        (["meld", "--model", "base"], "has no recording or no sha256"),
+        (["gone.csv", "--model", "base"], "gone.csv: no such file"),
+        (["own.csv", "--model", "base", "--folder", "here"], "--folder is for a corpus's name"),
+    ],
+)
+def test_the_command_says_what_cannot_be_in_one_line(ser, tmp_path, monkeypatch, words, line):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SER_DATA", raising=False)
+    code, out, err = ser(*words)
+    assert (code, out) == (2, "") and err.startswith("ser: ") and err.count("\n") == 1
+    assert line in err
+    assert not list(tmp_path.iterdir())

@@ -4,5 +4,6 @@ from ser_core.features.extraction import extract
 from ser_core.features.extractors import EXTRACTORS, Extractor, get
 from ser_core.features.files import load, location
 from ser_core.features.punjabi import import_punjabi, refusal
+from ser_core.features.texts import WORDS
 
-__all__ = ["EXTRACTORS", "Extractor", "extract", "get", "import_punjabi", "load", "location", "refusal"]
+__all__ = ["EXTRACTORS", "WORDS", "Extractor", "extract", "get", "import_punjabi", "load", "location", "refusal"]

