@@ -144,7 +144,7 @@ def cell(fields: dict) -> AnyCell:
 
 @functools.lru_cache(maxsize=8)
 def clips_of(corpus: str, harmonisation: str) -> pd.DataFrame:
-    """Return a corpus's committed Clips table with the words of a harmonisation."""
+    """Return the committed Clips table of a corpus or union with the words of a harmonisation."""
     return labels.harmonise(corpora.table(corpus), harmonisation)
 
 
@@ -155,7 +155,7 @@ def make_folds(
     """Return checked Folds; an untuned system trains on the dev part too, unless a published split has taken it.
 
     Args:
-        corpus: One of `ser_core.corpora.NAMES`.
+        corpus: One of `ser_core.corpora.NAMES`, or a union of them.
         harmonisation: One of `ser_core.labels.HARMONISATIONS`.
         protocol: One of `ser_core.splits.PROTOCOLS`.
         n_folds: See `ser_core.splits.make`.

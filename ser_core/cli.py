@@ -22,6 +22,7 @@ _OWN_NAME = "local"
 _OWN = "a CSV of your own (path, emotion, speaker and, if known, gender, sentence, session, ...)"
 Corpus = Annotated[str, typer.Argument(help="Name of a corpus, such as ravdess.")]
 CorpusOrCsv = Annotated[str, typer.Argument(help=f"Name of a corpus, such as ravdess, or {_OWN}.")]
+UnionOrCsv = Annotated[str, typer.Argument(help=f"Name of a corpus, several joined as in savee+tess, or {_OWN}.")]
 Folder = Annotated[Path | None, typer.Option(help="Folder of the corpus; $SER_DATA/<corpus> if not given.")]
 Corpora = Annotated[Path, typer.Option(envvar="SER_DATA", help="Folder of the corpora; <corpus>/ is made in it.")]
 
@@ -106,7 +107,7 @@ def card(
 
 @app.command()
 def audit(
-    clips: CorpusOrCsv,
+    clips: UnionOrCsv,
     protocol: Annotated[str, typer.Option(help="Protocol to make the folds with.")] = "speaker",
     folds: Annotated[
         Path | None,
@@ -118,13 +119,15 @@ def audit(
     n_folds: Annotated[str, typer.Option(help="Number of folds, or loo to leave one speaker out at a time.")] = "5",
     dev: Annotated[bool, typer.Option(help="Make a dev part of each fold, too.")] = True,
     seed: Annotated[int, typer.Option(help="Seed of the folds.")] = 0,
+    labels: Annotated[str, typer.Option(help="Label harmonisation, such as common4.")] = "native",
 ) -> None:
     """Report leaks, confounds and shortcuts of a corpus under a split; exit with status 1 if there are leaks."""
     from ser_core import audit as auditing
     from ser_core import cards, corpora, splits
     from ser_core import features as extraction
+    from ser_core.labels import harmonise
 
-    table = _read_own(clips) if _is_csv(clips) else corpora.table(clips)
+    table = harmonise(_read_own(clips) if _is_csv(clips) else corpora.table(clips), labels)
     # Before anything slow, so that a wrong protocol is told at once.
     number = int(n_folds) if n_folds.isdecimal() else n_folds
     made = splits.read(folds, table) if folds else splits.make(table, protocol, n_folds=number, seed=seed, dev=dev)
@@ -136,7 +139,7 @@ def audit(
         levels = extraction.load(_OWN_NAME, "levels", table)
     else:
         duplicates = cards.duplicates(clips)
-        if extraction.location(clips, "levels").is_file():
+        if all(extraction.location(part, "levels").is_file() for part in corpora.parts(clips)):
             levels = extraction.load(clips, "levels")
     report = auditing.audit(table, made, levels=levels, duplicates=duplicates)
     print(report.to_text())

@@ -1,6 +1,7 @@
 """Experiments: how a declarative YAML file becomes cells, one system on one corpus under one protocol each."""
 
 import itertools
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from ser_core.recipes import recipe
 FIELDS = {
     "name": "name of the experiment and of its folder of Runs",
     "question": "what it is to answer, one sentence",
-    "corpora": "corpora to use",
+    "corpora": "corpora to use; names joined by '+' are one corpus of all their clips",
     "protocols": "split protocols",
     "features": "feature sets",
     "models": "names of classifiers",
@@ -235,7 +236,7 @@ def _check_names(path: Path, spec: dict, given: set[str]) -> None:
     for key, names in known.items():
         if not isinstance(spec[key], list) or not spec[key]:
             raise SerError(f"{path}: '{key}' must be a list with at least one name, not {spec[key]!r}")
-        if unknown := [name for name in spec[key] if name not in names]:
+        if unknown := [name for name in spec[key] if not _known(path, key, name, names)]:
             raise SerError(f"{path}: unknown {key} {unknown}; expected some of {sorted(names)}")
     _check_words(path, spec)
     if spec["networks"]:
@@ -269,6 +270,16 @@ def _check_words(path: Path, spec: dict) -> None:
         raise SerError(
             f"{path}: the normalisation 'tfidf' is for {list(features.WORDS)}, not for {spec['features']}; use 'train'"
         )
+
+
+def _known(path: Path, key: str, name: object, names: Iterable[str]) -> bool:
+    """Return whether a name, or each part of the name of a union of corpora, is one of those known."""
+    if key != "corpora" or not isinstance(name, str):
+        return name in names
+    try:
+        return set(corpora.parts(name)) <= set(names)
+    except SerError as error:
+        raise SerError(f"{path}: {error}") from error
 
 
 def _seeds(value: object) -> bool:

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from ser_core.errors import SerError
+from ser_core.errors import RefusalError, SerError
 
 NATIVE: dict[str, tuple[str, ...]] = {
     "ravdess": ("angry", "calm", "disgust", "fearful", "happy", "neutral", "sad", "surprised"),
@@ -60,12 +60,18 @@ HARMONISATIONS: dict[str, dict[str, dict[str, str]]] = {
         corpus: {word: _COMMON4[word] for word in words if word in _COMMON4} for corpus, words in NATIVE.items()
     },
     "basic8": {corpus: {word: _BASIC8[word] for word in words if word in _BASIC8} for corpus, words in NATIVE.items()},
+    "sharma7": {
+        corpus: {word: _BASIC8[word] for word in words if word in _BASIC8 and word != "neutral"}
+        for corpus, words in NATIVE.items()
+    },
 }
 """Name -> corpus -> own word -> common word; a known own word that is not a key has no common word.
 
 ``native`` keeps every word. ``common4`` is angry, happy, neutral and sad; RAVDESS's calm is not made neutral,
 nor IEMOCAP's excitement happy: of its usual four-class task (5,531 turns) ``common4`` keeps the 4,490 without it.
 ``basic8`` is the eight words of RAVDESS; a corpus has as many of them as it has.
+``sharma7`` is ``basic8`` without neutral, as Sharma (2023) merges RAVDESS, SAVEE, TESS, CREMA-D and IEMOCAP. The paper
+does not say where IEMOCAP's excitement goes; its 2,499 happy and 745 surprised clips leave no room for the 1,041 turns.
 A corpus without an entry, such as a local one, is held to the words of all corpora together.
 """
 
@@ -112,6 +118,7 @@ def harmonise(clips: pd.DataFrame, name: str) -> pd.DataFrame:
 
     Raises:
         SerError: If the name is unknown, a corpus uses a word that it does not define, or no clip is left.
+        RefusalError: If the clips are of several corpora, whose own words are not the same, and the name is ``native``.
 
     Examples:
         >>> from ser_core.clips import validate
@@ -121,6 +128,12 @@ def harmonise(clips: pd.DataFrame, name: str) -> pd.DataFrame:
         >>> harmonise(clips, "common4")["emotion"].to_dict()
         {'emodb/1': 'angry'}
     """
+    if name == "native" and clips["corpus"].nunique() > 1:
+        others = ", ".join(other for other in HARMONISATIONS if other != "native")
+        raise RefusalError(
+            f"{'+'.join(sorted(clips['corpus'].unique()))}: each corpus has words of its own under 'native'; choose "
+            f"one of the harmonisations {others}"
+        )
     words = _common_words(clips, name)
     result = clips.assign(emotion=words)[words.notna()]
     if not len(result):

@@ -80,6 +80,57 @@ def khan2026_transfer(source: tuple[pd.DataFrame, pd.Series], target: tuple[pd.D
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
+def sharma2023_sizes(counts: pd.DataFrame) -> pd.DataFrame:
+    """Compare the sizes of a balanced training and validation part with the recordings that were left for both.
+
+    What is not in the test part is trained on or validated on once; what the two parts hold beyond it are augmented
+    copies. If the published validation part has the sizes of one cut out of the balanced whole, augmentation most
+    likely came before that split, and copies of one recording are on both of its sides.
+
+    Source:
+        V. Sharma, "Speech and Text-Based Emotion Recognizer", 2023, arXiv:2312.11503, Tables 1 to 4.
+
+    Args:
+        counts: Clips; one row a class, columns all (before augmentation), train, validation, test.
+
+    Returns:
+        One row a class, in clips: ``left``, recordings outside the test part; ``copies``, what train and validation
+        hold beyond them; of the published validation part ``originals_at_most``, if training had none, and
+        ``copies_at_least``, the rest; ``originals_expected``, if it was drawn after augmentation; and
+        ``drawn_after``, its size then, by the paper's fifth and scikit-learn's stratified split.
+
+    Raises:
+        SerError: If a column is missing, or a class has more clips in the test part than in all.
+
+    Examples:
+        >>> counts = pd.DataFrame({"all": [40], "train": [160], "validation": [40], "test": [10]}, index=["calm"])
+        >>> sharma2023_sizes(counts)[["left", "copies", "originals_at_most", "copies_at_least"]].loc["calm"].tolist()
+        [30, 170, 30, 10]
+    """
+    from sklearn.model_selection import train_test_split
+
+    if missing := [name for name in ("all", "train", "validation", "test") if name not in counts]:
+        raise SerError(f"the counts lack the columns {missing}; they have {list(counts.columns)}")
+    left = counts["all"] - counts["test"]
+    if (left < 0).any():
+        name = left.idxmin()
+        raise SerError(f"'{name}' has {counts['test'][name]} clips in the test part, but {counts['all'][name]} in all")
+    whole = counts["train"] + counts["validation"]
+    words = np.repeat(whole.index.to_numpy(), whole)
+    _, drawn = train_test_split(words, test_size=0.2, stratify=words, random_state=0)
+    originals = np.minimum(left, counts["validation"])
+    return pd.DataFrame(
+        {
+            "left": left,
+            "copies": (whole - left).clip(lower=0),
+            "originals_at_most": originals,
+            "copies_at_least": counts["validation"] - originals,
+            "originals_expected": counts["validation"] * (left / whole).clip(upper=1.0),
+            "drawn_after": pd.Series(drawn).value_counts().reindex(whole.index),
+        }
+    )
+
+
 def _check(features: pd.DataFrame, emotions: pd.Series) -> None:
     if not features.index.equals(emotions.index):
         raise SerError(f"features and emotions are of different clips: {len(features)} and {len(emotions)} rows")

@@ -229,8 +229,7 @@ def published(path: Path | None = None) -> pd.DataFrame:
     path = path or store.repository() / "book" / "published.yaml"
     rows = []
     for name, study in yaml.safe_load(path.read_text()).items():
-        if set(study) != {*STUDY, "results"}:
-            wrong = sorted(set(study) ^ {*STUDY, "results"})
+        if wrong := sorted((set(study) - {"counts"}) ^ {*STUDY, "results"}):
             raise SerError(f"{path}: study '{name}' lacks or should not have {wrong}; expected {[*STUDY, 'results']}")
         for result in study["results"]:
             if unknown := sorted(set(result) - {"system", "sd", *METRICS}):
@@ -246,4 +245,32 @@ def published(path: Path | None = None) -> pd.DataFrame:
     table = table.set_index(["study", "system", "metric"])
     if table.index.has_duplicates:
         raise SerError(f"{path}: {table.index[table.index.duplicated()][0]} stands there twice")
+    return table
+
+
+def published_counts(study: str, path: Path | None = None) -> pd.DataFrame:
+    """Return how many clips of each class a study of the literature says its parts have.
+
+    Args:
+        study: A study of `published`.
+        path: The file; ``book/published.yaml`` if not given.
+
+    Returns:
+        One row a class, sorted, one column a part.
+
+    Raises:
+        SerError: If there is no such study, or it has no counts, or not the same classes in each part.
+
+    Examples:
+        >>> int(published_counts("merged-sharma").loc["calm", "all"])
+        192
+    """
+    path = path or store.repository() / "book" / "published.yaml"
+    studies = yaml.safe_load(path.read_text())
+    if study not in studies or "counts" not in studies[study]:
+        have = [name for name, content in studies.items() if "counts" in content]
+        raise SerError(f"{path}: no counts of study '{study}'; there are those of {have}")
+    table = pd.DataFrame(studies[study]["counts"]).sort_index()
+    if table.isna().any(axis=None):
+        raise SerError(f"{path}: the counts of study '{study}' are not of the same classes in each part")
     return table

@@ -334,6 +334,13 @@ def test_audit_of_committed_corpora_needs_no_recordings(ser):
     assert ser("audit", "savee", "--n-folds", "loo").code == 0
 
 
+def test_audit_of_a_union_needs_common_labels(ser, refused):
+    done = ser("audit", "ravdess+savee+tess", "--labels", "sharma7")
+    assert (done.code, done.err) == (0, "")
+    assert "ravdess+savee+tess: 2904 clips, 30 speakers" in done.out and "fold 0: no calm" not in done.out
+    refused("audit", "ravdess+savee+tess", match="own under 'native'; choose one of the harmonisations common4")
+
+
 @pytest.mark.parametrize(
     ("words", "match"),
     [

@@ -262,6 +262,43 @@ def test_a_recording_that_is_not_there(tmp_path):
         corpora.audio_path(corpora.table("meld").iloc[0], tmp_path)
 
 
+# Unions
+
+
+def test_a_union_is_the_clips_of_its_corpora():
+    union = corpora.table("ravdess+savee+tess")
+    apart = [corpora.table(name) for name in ("tess", "savee", "ravdess")]
+    pd.testing.assert_frame_equal(union, pd.concat(apart).sort_index())
+    assert union["corpus"].value_counts().to_dict() == {"ravdess": 1440, "tess": 1400, "savee": 480}
+    assert union["speaker"].nunique() == 24 + 4 + 2
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("tess+ravdess", "once, in alphabetical order; write 'ravdess[+]tess'"),
+        ("tess+tess", "write 'tess'"),
+        ("savee+msp", "unknown corpus 'msp'; there are ravdess"),
+        ("savee+", "unknown corpus ''; there are ravdess"),
+    ],
+)
+def test_a_union_has_one_name(name, message):
+    with pytest.raises(SerError, match=message):
+        corpora.table(name)
+
+
+def test_the_recordings_of_a_union_are_in_the_folder_of_each(tmp_path, monkeypatch):
+    monkeypatch.setenv("SER_DATA", str(tmp_path))
+    rows = [corpora.table(name).iloc[0] for name in ("ravdess", "savee")]
+    for row in rows:
+        put(tmp_path / row["corpus"], row["path"], sound(0))
+    union = corpora.table("ravdess+savee")
+    for row in rows:
+        assert corpora.audio_path(union.loc[row.name]) == tmp_path / row["corpus"] / row["path"]
+    with pytest.raises(SerError, match="ravdess[+]savee has no folder of its own; do this for each of ravdess, savee"):
+        corpora.folder_of("ravdess+savee")
+
+
 # Tables instead of recordings
 
 

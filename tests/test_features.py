@@ -4,6 +4,7 @@ import sys
 import textwrap
 
 import librosa
+import noisereduce
 import numpy as np
 import opensmile
 import pandas as pd
@@ -12,9 +13,9 @@ import pytest
 import soundfile
 from parselmouth.praat import call
 
-from ser_core import audio, clips, corpora, features, store
+from ser_core import acoustic, audio, clips, corpora, features, store
 from ser_core.errors import SerError
-from ser_core.features import extraction
+from ser_core.features import extraction, files
 from ser_core.features.texts import SENTENCES
 
 RATE = 16_000
@@ -69,7 +70,8 @@ def extract(toy, extractor, **options):
 
 
 @pytest.mark.parametrize(
-    "name, size", [("egemaps", 88), ("emobase", 988), ("compare", 6373), ("librosa94", 94), ("praat31", 31)]
+    "name, size",
+    [("egemaps", 88), ("emobase", 988), ("compare", 6373), ("librosa94", 94), ("librosa94-clean", 94), ("praat31", 31)],
 )
 def test_each_set_has_its_documented_size(name, size):
     assert len(set(features.get(name).columns)) == size
@@ -103,6 +105,61 @@ def test_librosa94_is_what_librosa_gives():
     ]
     np.testing.assert_allclose(list(values.values()), expected, rtol=1e-4, atol=1e-6)
     assert list(values)[:12] == [f"chroma_{i}" for i in range(1, 13)]
+
+
+def spoken_twice(noise):
+    """Two seconds of a tone in five, over noise of a standard deviation; and where the tone is."""
+    tone = np.repeat([0.0, 0.5, 0.0, 0.5, 0.0], RATE)
+    clip = tone * np.sin(2 * np.pi * 440 * np.arange(5 * RATE) / RATE)
+    return (clip + noise * np.random.default_rng(0).normal(size=5 * RATE)).astype("float32"), tone > 0
+
+
+def test_cleaning_takes_silent_sections_out_of_the_middle_too():
+    clip, _ = spoken_twice(noise=1e-4)
+    # The gate and frames of 2,048 samples leave an edge at each side of the two seconds.
+    assert 2.0 <= len(acoustic.clean(clip, RATE)) / RATE < 2.6
+
+
+def test_cleaning_takes_the_noise_and_leaves_the_voice():
+    clip, voice = spoken_twice(noise=1e-2)
+    cleaned = acoustic.clean(clip, RATE)
+    assert len(cleaned) == len(clip)  # what is left of so much noise is less than 60 dB below the tone
+    # Without the edges that the gate leaves. It takes a steady tone for noise after a while, but far less than noise.
+    spoken, pause = (slice(int(start * RATE), int(end * RATE)) for start, end in ((1.05, 1.5), (2.3, 2.7)))
+    assert voice[spoken].all() and not voice[pause].any()
+    assert np.corrcoef(cleaned[spoken], clip[spoken])[0, 1] > 0.95
+    assert cleaned[pause].std() < 0.1 * clip[pause].std()
+    assert cleaned[spoken].std() > 0.1 * clip[spoken].std()
+
+
+def test_librosa94_clean_is_librosa94_of_what_the_libraries_leave_by_default():
+    y = np.concatenate([np.zeros(RATE // 2, "float32"), vowel(seconds=1.2)])
+    quiet = noisereduce.reduce_noise(y, RATE)
+    left = np.concatenate([quiet[start:end] for start, end in librosa.effects.split(quiet)])
+    assert len(left) < len(y)
+    values = features.get("librosa94-clean").function(y, RATE)
+    assert values == pytest.approx(features.get("librosa94").function(left, RATE))
+
+
+def test_a_union_has_the_features_of_its_corpora(tmp_path):
+    rng, spec = np.random.default_rng(0), features.get("levels")
+    stored = {}
+    for name in ("tess", "savee"):
+        row = {"corpus": name, "language": "en", "emotion": "fear", "sha256": "0" * 64}
+        table = clips.validate(pd.DataFrame([row] * 3, index=[f"{name}/{i}" for i in range(3)]))
+        store.write_parquet(table, corpora.table_path(name))
+        values = pd.DataFrame(rng.normal(size=(3, 5)), index=table.index, columns=list(spec.columns))
+        stored[name] = files.save(values, name, spec, table) and values.astype("float32")
+    found = features.load("savee+tess", "levels")
+    assert found.index.equals(corpora.table("savee+tess").index)
+    pd.testing.assert_frame_equal(found, pd.concat([stored["savee"], stored["tess"]]), check_names=False)
+    assert features.refusal("savee+tess", "levels") is None
+    assert "meld has no recordings" in features.refusal("meld+tess", "levels")
+    with pytest.raises(SerError, match=r"savee\+tess has no folder of its own; do this for each of savee, tess"):
+        features.extract("savee+tess", "levels", progress=False)
+    features.location("tess", "levels").unlink()
+    with pytest.raises(SerError, match="tess has no 'levels' features"):
+        features.load("savee+tess", "levels")
 
 
 def test_praat31_is_what_librosa_and_praat_give(tmp_path):

@@ -7,7 +7,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from ser_core import replications
+from ser_core import replications, report
 from ser_core.corpora import urdu_sindhi
 from ser_core.errors import SerError
 
@@ -83,3 +83,39 @@ def test_mismatched_sides_are_stated(folder):
     with pytest.raises(SerError, match="'anger' has 3 clips"):
         keep = pd.concat([urdu[1][urdu[1] == "anger"].iloc[:3], urdu[1][urdu[1] != "anger"]])
         replications.khan2026_within(urdu[0].loc[keep.index], keep)
+
+
+def test_most_calm_validation_clips_of_sharma_are_copies():
+    sizes = replications.sharma2023_sizes(report.published_counts("merged-sharma"))
+    # By hand: 192 - 38 = 154 recordings for 1,600 + 400 clips; a fifth of 2,000 has 400 * 154 / 2000 = 30.8 of them.
+    calm = sizes.loc["calm"]
+    assert calm[["left", "copies", "originals_at_most", "copies_at_least"]].tolist() == [154, 1846, 154, 246]
+    assert calm["originals_expected"] == pytest.approx(30.8)
+    # 2955 - 591 = 2364 recordings are more than 2,000; 2499 - 501 = 1998 are all of 1598 + 400; 745 - 149 = 596.
+    assert sizes["copies"].to_dict() == {
+        "angry": 0,
+        "calm": 1846,
+        "disgust": 2000 - (1923 - 385),
+        "fearful": 2000 - (1927 - 385),
+        "happy": 0,
+        "sad": 0,
+        "surprised": 1858 - 596,
+    }
+    assert sizes.loc["happy", "originals_expected"] == 400
+    # A stratified fifth of the balanced whole has the published sizes, the uneven class of surprise among them.
+    assert sizes["drawn_after"].tolist() == report.published_counts("merged-sharma")["validation"].tolist()
+
+
+def test_the_published_counts_of_sharma_add_up():
+    counts = report.published_counts("merged-sharma")
+    assert counts.sum().to_dict() == {"all": 13_236, "train": 11_084, "validation": 2_772, "test": 2_648}
+    # A fifth of each class is tested, up to a clip or two.
+    assert (counts["test"] - counts["all"] / 5).abs().max() < 1.5
+
+
+def test_counts_that_cannot_be_are_named():
+    counts = report.published_counts("merged-sharma")
+    with pytest.raises(SerError, match=r"lack the columns \['test'\]"):
+        replications.sharma2023_sizes(counts.drop(columns="test"))
+    with pytest.raises(SerError, match="'calm' has 193 clips in the test part, but 192 in all"):
+        replications.sharma2023_sizes(counts.assign(test=counts["test"].where(counts.index != "calm", 193)))

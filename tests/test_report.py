@@ -97,6 +97,17 @@ def test_published_refuses_what_it_cannot_vouch_for(tmp_path, change, message):
         report.published(path)
 
 
+def test_published_counts_are_of_a_study_that_has_them(tmp_path):
+    with pytest.raises(SerError, match=r"no counts of study 'ravdess-sharma'; there are those of \['merged-sharma'\]"):
+        report.published_counts("ravdess-sharma")
+    studies = yaml.safe_load((store.repository() / "book/published.yaml").read_text())
+    del studies["merged-sharma"]["counts"]["test"]["calm"]
+    path = tmp_path / "published.yaml"
+    path.write_text(yaml.safe_dump(studies))
+    with pytest.raises(SerError, match="'merged-sharma' are not of the same classes in each part"):
+        report.published_counts("merged-sharma", path)
+
+
 def _drawing(alt="Two <lines>"):
     figures.use_style()
     figure, axes = plt.subplots()

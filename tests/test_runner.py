@@ -372,3 +372,75 @@ def test_the_code_of_a_cell_is_that_which_decides_its_predictions(package, write
     path.write_text(source + "\nSOMETHING_NEW = 1\n")
     after = codes(write_networks, write, **NETWORKS)
     assert [a != b for a, b in zip(after, before, strict=True)] == changed
+
+
+@pytest.fixture
+def two(stores):
+    """A second corpus, of which `tess+urdu` is the union with the first."""
+    first = corpora.table("urdu")
+    clips = first.assign(corpus="tess", speaker="tess/" + first["speaker"]).rename(index=lambda clip: f"tess/{clip}")
+    clips = clips[clips["emotion"] != "neutral"]
+    store.write_parquet(clips, corpora.table_path("tess"))
+    spec = features.get("egemaps")
+    values = features.load("urdu", "egemaps").loc[first.index[first["emotion"] != "neutral"]] + 1
+    files.save(values.set_axis(clips.index), "tess", spec, clips)
+    return "tess+urdu"
+
+
+def test_a_union_is_run_as_one_corpus(two, write):
+    experiment = experiments.load(write(corpora=[two], labels="common4", protocols=["clip", "speaker"]))
+    made = runner.run(experiment, jobs=1, progress=False)
+    assert [path.name for path in made] == [
+        f"tess+urdu.{name}.egemaps.svm-linear.train" for name in ("clip", "speaker")
+    ]
+    run, clips = runs.read("trial", made[1].name), corpora.table(two)
+    table = pd.concat([features.load(name, "egemaps") for name in ("urdu", "tess")]).loc[clips.index]
+    folds = splits.make(clips, "speaker", n_folds=4, dev=False)
+    assert sorted(run.predictions["clip"]) == sorted([*corpora.table("urdu").index, *corpora.table("tess").index])
+    for fold, rows in folds.groupby("fold"):
+        train, test = (rows.loc[rows["role"] == role, "clip"] for role in ("train", "test"))
+        assert not set(clips.loc[train, "speaker"]) & set(clips.loc[test, "speaker"])
+        svm = SVC(kernel="linear", C=1 / table.shape[1], class_weight="balanced")
+        theirs = make_pipeline(StandardScaler(), svm).fit(table.loc[train], clips.loc[train, "emotion"])
+        ours = run.predictions[run.predictions["fold"] == fold].set_index("clip")["prediction"]
+        assert ours.to_dict() == dict(zip(test, theirs.predict(table.loc[test]), strict=True))
+    assert not list(runner.pending(experiment))
+
+
+def test_the_hash_of_a_union_hears_a_change_in_either_corpus(two):
+    def hashes():
+        runner.data_hash.cache_clear()
+        return runner.data_hash(two, "egemaps"), runner.audio_hash(two)
+
+    found = {hashes()}
+    for name in ("tess", "urdu"):
+        clips = corpora.table(name)
+        store.write_parquet(clips.assign(emotion=[*clips["emotion"][1:], "sad"]), corpora.table_path(name))
+        found.add(hashes())
+    assert len({data for data, _ in found}) == len({audio for _, audio in found}) == 3
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"corpora": ["urdu+tess"]}, "in alphabetical order; write 'tess[+]urdu'"),
+        ({"corpora": ["urdu+tset"]}, "unknown corpus 'tset'; there are"),
+        ({"corpora": ["crema_d+urdu"]}, r"unknown corpora \['crema_d\+urdu'\]; expected some of"),
+        ({"corpora": ["tess+urdu"]}, "tess[+]urdu: each corpus has words of its own under 'native'; choose one of"),
+    ],
+)
+def test_a_union_that_cannot_be_gets_one_clear_line(two, write, changes, message):
+    with pytest.raises(SerError, match=message) as error:
+        experiments.load(write(**changes))
+    assert "trial.yaml" in str(error.value) and "\n" not in str(error.value)
+
+
+def test_the_merged_corpus_can_be_divided_as_its_experiment_asks(monkeypatch):
+    monkeypatch.delenv("SER_RESULTS")
+    experiment = experiments.load(store.repository() / "experiments/merged-nus.yaml")
+    assert len(experiment.cells) == 2 * 2 * 8 and not len(experiment.refused)
+    clips = cells.clips_of("ravdess+savee+tess", "sharma7")
+    assert len(clips) == 7 * 192 + 6 * 60 + 6 * 200
+    for cell in {cell.protocol: cell for cell in experiment.cells}.values():
+        for seed in cell.seeds:
+            assert not splits.absent(cells.division(cell, seed), clips)

@@ -16,7 +16,7 @@ import transformers
 import yaml
 from sklearn.metrics import recall_score
 
-from ser_core import audio, cells, corpora, encoders, experiments, runner, runs, toy, training
+from ser_core import audio, cells, corpora, encoders, experiments, runner, runs, store, toy, training
 from ser_core.encoders import spectrogram
 from ser_core.encoders.base import RATE, pad
 from ser_core.encoders.byol import ByolS
@@ -587,6 +587,16 @@ def test_training_clips_are_mixed_and_those_of_dev_and_test_are_not(monkeypatch,
 
 
 # Recordings and refusals.
+
+
+def test_recordings_of_a_union_are_those_of_its_corpora(tmp_path):
+    """A second corpus beside URDU, under the name of another one."""
+    folder = toy.corpus(store.data_folder("urdu").parent / "tess", speakers=1, sentences=1, emotions=CLASSES)
+    corpora.write_table(corpora.local.read(folder / "clips.csv", name="tess"))
+    apart = inputs.recordings("tess", True, 0.5) | inputs.recordings("urdu", True, 0.5)
+    union = inputs.recordings("tess+urdu", True, 0.5)
+    assert list(union) == corpora.table("tess+urdu").index.tolist() == sorted(apart)
+    assert all(np.array_equal(union[clip], apart[clip]) for clip in apart)
 
 
 def test_recordings_are_resampled_trimmed_and_cut_in_the_middle(tmp_path):

@@ -60,6 +60,9 @@ def load(name: str) -> Card:
 def duplicates(name: str) -> pd.DataFrame:
     """Return the pairs of recordings that hold the same sound, as measured in a card.
 
+    Args:
+        name: One of `ser_core.corpora.NAMES`, or a union: the pairs within each of its corpora.
+
     Returns:
         Columns clip_a, clip_b, kind (``exact`` or ``near``) and similarity, as `ser_core.audit.near_duplicates`.
 
@@ -70,6 +73,6 @@ def duplicates(name: str) -> pd.DataFrame:
         >>> len(duplicates("tess"))
         0
     """
-    rows = load(name).header["measured"].get("duplicates", [])
+    rows = [row for part in corpora.parts(name) for row in load(part).header["measured"].get("duplicates", [])]
     pairs = [(*row["clips"], row["kind"], row["similarity"]) for row in rows]
     return pd.DataFrame(pairs, columns=["clip_a", "clip_b", "kind", "similarity"])

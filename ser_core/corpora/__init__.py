@@ -46,6 +46,7 @@ __all__ = [
     "folder_of",
     "info",
     "local",
+    "parts",
     "read",
     "table",
     "table_path",
@@ -60,6 +61,29 @@ def _module(name: str) -> ModuleType:
             f".csv of your own"
         )
     return _MODULES[name]
+
+
+def parts(name: str) -> tuple[str, ...]:
+    """Return the corpora that a name stands for: those of a union such as ``savee+tess``, else the name itself.
+
+    Args:
+        name: A corpus, or several joined by ``+``, sorted, each once.
+
+    Raises:
+        SerError: If a part of a union is no corpus, stands twice or out of order; the message has the right name.
+
+    Examples:
+        >>> parts("ravdess+savee"), parts("tess")
+        (('ravdess', 'savee'), ('tess',))
+    """
+    names = tuple(name.split("+"))
+    if len(names) == 1:
+        return names
+    for part in names:
+        _module(part)
+    if name != (canonical := "+".join(sorted(set(names)))):
+        raise SerError(f"'{name}': a union names each of its corpora once, in alphabetical order; write '{canonical}'")
+    return names
 
 
 def info(name: str) -> Corpus:
@@ -79,8 +103,10 @@ def folder_of(name: str, folder: Path | None = None) -> Path:
     """Return the folder given, or the corpus's folder under ``SER_DATA``.
 
     Raises:
-        SerError: If neither is there.
+        SerError: If neither is there, or the name is that of a union, which has no folder of its own.
     """
+    if len(names := parts(name)) > 1:
+        raise SerError(f"{name} has no folder of its own; do this for each of {', '.join(names)}")
     folder = Path(folder) if folder is not None else store.data_folder(name)
     if folder is None:
         raise SerError(f"no recordings of {name}: set SER_DATA to the folder that holds {name}/, or give the folder")
@@ -110,10 +136,11 @@ def table(name: str) -> pd.DataFrame:
     """Return the committed Clips table of a corpus; no audio is needed.
 
     Args:
-        name: One of `NAMES`; one of `ABSENT` once you have written its table.
+        name: One of `NAMES`; one of `ABSENT` once you have written its table; or a union of them, see `parts`.
 
     Returns:
-        The Clips table; that of MELD has no transcripts, which may not be redistributed.
+        The Clips table, of a union the clips of all its corpora; MELD has no transcripts, which may not be
+        redistributed.
 
     Raises:
         SerError: If there is no such corpus, or its table is missing or damaged.
@@ -122,6 +149,8 @@ def table(name: str) -> pd.DataFrame:
         >>> len(table("ravdess"))
         1440
     """
+    if len(names := parts(name)) > 1:
+        return clips.join(map(table, names))
     _module(name)
     path = table_path(name)
     if name in ABSENT and not path.is_file():

@@ -93,6 +93,15 @@ EXTRACTORS: dict[str, Extractor] = {
             function=acoustic.librosa94,
         ),
         Extractor(
+            name="librosa94-clean",
+            title="librosa, 94 means, noise reduced and silence removed",
+            version=1,
+            parameters=acoustic.LIBROSA94_CLEAN,
+            packages=("librosa", "noisereduce"),
+            function=acoustic.librosa94_clean,
+            committed=False,
+        ),
+        Extractor(
             name="praat31",
             title="Praat and librosa, 31 values",
             version=1,

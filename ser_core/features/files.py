@@ -16,7 +16,12 @@ def location(corpus: str, extractor: str) -> Path:
 
     ``results/features`` if the corpus's terms allow its features to be passed on and the set is small enough
     to commit, the cache otherwise.
+
+    Raises:
+        SerError: If there is no such feature set, or the corpus is a union, which has no file of its own.
     """
+    if len(names := corpora.parts(corpus)) > 1:
+        raise SerError(f"{corpus} has no features of its own; make '{extractor}' for each of {', '.join(names)}")
     kept = get(extractor).committed and corpus in corpora.NAMES and corpora.info(corpus).redistribute_features
     return (store.results() if kept else store.cache()) / "features" / f"{corpus}.{extractor}.parquet"
 
@@ -31,7 +36,7 @@ def load(corpus: str, extractor: str, clips: pd.DataFrame | None = None) -> pd.D
     """Return the stored features of a corpus; or what is said in its clips, which is not stored.
 
     Args:
-        corpus: Name of the corpus.
+        corpus: Name of the corpus, or of a union, whose features are those of its parts.
         extractor: Name of the feature set, one of `EXTRACTORS` or `ser_core.features.texts.WORDS`.
         clips: The whole Clips table of the corpus, for one of your own; the committed one if not given.
 
@@ -43,6 +48,11 @@ def load(corpus: str, extractor: str, clips: pd.DataFrame | None = None) -> pd.D
         SerError: If there is no file, or it is truncated, or made with other parameters or from other clips
             than the present ones, or a value is NaN or infinite; the message says both sides and the command.
     """
+    if len(names := corpora.parts(corpus)) > 1:
+        table = pd.concat([load(name, extractor) for name in names]).sort_index()
+        if extractor not in texts.WORDS:
+            check_values(table, f"{corpus}.{extractor}")  # NaN where one part has a column that another lacks
+        return table
     if extractor in texts.WORDS:
         return texts.words(corpus, extractor, clips)
     spec = get(extractor)

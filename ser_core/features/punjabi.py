@@ -19,13 +19,15 @@ def refusal(corpus: str, extractor: str) -> str | None:
     """Return why a corpus cannot have a feature set, or None: without recordings there is only what was published.
 
     Args:
-        corpus: Name of the corpus.
+        corpus: Name of the corpus or of a union.
         extractor: Name of the feature set, of `EXTRACTORS` or `WORDS`.
 
     Examples:
         >>> refusal("meld", "egemaps")
         "meld has no recordings to compute 'egemaps' from"
     """
+    if len(names := corpora.parts(corpus)) > 1:
+        return next(filter(None, (refusal(name, extractor) for name in names)), None)
     if corpus not in corpora.NAMES:
         return None
     if extractor in texts.WORDS | texts.SENTENCES:

@@ -19,7 +19,7 @@ def recordings(corpus: str, trim: bool, max_seconds: float | None) -> dict[str, 
     """Return the samples of every clip of a corpus at `ser_core.encoders.base.RATE` Hz.
 
     Args:
-        corpus: A corpus whose recordings are in ``SER_DATA``.
+        corpus: A corpus whose recordings are in ``SER_DATA``, or a union of such.
         trim: Cut the silence at both ends.
         max_seconds: Keep at most this much, the middle of a clip.
 
@@ -29,10 +29,9 @@ def recordings(corpus: str, trim: bool, max_seconds: float | None) -> dict[str, 
     Raises:
         SerError: If a recording is not there or is another than the Clips table's.
     """
-    folder = corpora.folder_of(corpus)
     found = {}
     for clip, row in corpora.table(corpus).iterrows():
-        path = corpora.audio_path(row, folder)
+        path = corpora.audio_path(row)
         samples, rate = audio.read(path)
         if audio.content_hash(samples, rate) != row["sha256"]:
             raise SerError(f"{path} is another recording than the Clips table's {row['path']}; fetch it again")
