@@ -30,7 +30,7 @@ from ser_core.encoders import pad
 from ser_core.encoders.hub.wave import WaveEncoder
 from ser_core.models import SpeechClassifier
 from ser_core.recipes import Recipe
-from ser_core.training.inputs import Part
+from ser_core.training.inputs import Part, prefixed
 from ser_core.training.trainer import make_trainer, parameter_groups
 
 N_CLASSES = 4
@@ -169,12 +169,12 @@ def measure(given, clips: list[np.ndarray], encoder, frozen: int) -> dict:
     labels = np.random.default_rng(0).integers(N_CLASSES, size=len(clips)).tolist()
     padded = pad(inputs)
 
-    def prefixed(precision: str) -> list[torch.Tensor]:
+    def hidden_of(precision: str) -> list[torch.Tensor]:
         return prefixed(encoder, inputs, frozen, precision) if frozen else inputs
 
     losses, off = {}, {}
     for precision, tolerance in TOLERANCE[given.device].items():
-        _, losses[precision], batches = ours(model, recipe(precision=precision), prefixed(precision), labels)
+        _, losses[precision], batches = ours(model, recipe(precision=precision), hidden_of(precision), labels)
         if "plain" not in losses:
             _, losses["plain"] = plain(model, recipe(), padded, labels, batches)
         off[precision] = float(np.abs(np.subtract(losses[precision], losses["plain"])).max())
@@ -182,7 +182,7 @@ def measure(given, clips: list[np.ndarray], encoder, frozen: int) -> dict:
             raise SystemExit(f"error: losses in {precision} are off by {off[precision]:.2g}, more than {tolerance:g}")
 
     start = side_by_side.synchronised()
-    hidden = prefixed("bf16")
+    hidden = hidden_of("bf16")
     once = side_by_side.synchronised() - start
     rng = np.random.default_rng(0)
 

@@ -97,13 +97,15 @@ def refusal(corpus: str, context: int = 0) -> str | None:
     """Return why the texts of a corpus cannot be read, None if they can.
 
     Args:
-        corpus: One of `ser_core.corpora.NAMES`.
+        corpus: One of `ser_core.corpora.NAMES`, or a union of them.
         context: Turns before the clip's own.
 
     Examples:
         >>> refusal("urdu")
         "no clip of 'urdu' has a transcript"
     """
+    if len(names := corpora.parts(corpus)) > 1:
+        return next(filter(None, (refusal(name, context) for name in names)), None)
     if corpus in READERS:
         return None
     if context:
@@ -150,7 +152,7 @@ def texts(corpus: str, context: int = 0, words: str = "own") -> dict[str, tuple[
     name their speakers, the clip's own does not. A clip without text is left without, whatever ``words`` says.
 
     Args:
-        corpus: A corpus of which `refusal` says nothing.
+        corpus: A corpus of which `refusal` says nothing, or a union of such.
         context: Turns before the clip's own.
         words: A key of `ser_core.recipes.WORDS`. ``constant`` gives every clip the first of the corpus's sentences in
             alphabetical order; ``other`` gives each clip one of its other sentences, drawn once and for all, each
@@ -171,7 +173,9 @@ def texts(corpus: str, context: int = 0, words: str = "own") -> dict[str, tuple[
     """
     if reason := refusal(corpus, context):
         raise SerError(f"{reason}; choose another corpus or setting")
-    found = said(corpora.table(corpus), corpus, context)
+    found = {}
+    for name in corpora.parts(corpus):
+        found |= said(corpora.table(name), name, context)
     if words not in ("constant", "other"):
         return found
     # The first clip that says a sentence lends its turns.

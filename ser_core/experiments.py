@@ -134,7 +134,7 @@ def _training_cells(path: Path, spec: dict) -> tuple[list[TrainingCell], list[di
 
 def _unsupported(cell: TrainingCell) -> str | None:
     """Return what a network takes that one of its corpora does not have, None if all is there."""
-    for corpus in (cell.corpus, *cell.recipe.extra):
+    for corpus in (*corpora.parts(cell.corpus), *cell.recipe.extra):
         if cell.recipe.hears and not corpora.info(corpus).has_audio:
             return f"'{corpus}' has no recordings, which network '{cell.name}' hears"
         if cell.recipe.reads and (reason := dialogues.refusal(corpus, cell.recipe.context)):

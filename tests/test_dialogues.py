@@ -1,7 +1,7 @@
 import pandas as pd
 import pytest
 
-from ser_core import corpora
+from ser_core import corpora, dialogues
 from ser_core.dialogues import COLUMNS, dialogue_inputs, meld_texts
 from ser_core.errors import SerError
 
@@ -99,3 +99,9 @@ def test_melds_own_dialogues_are_the_committed_clips():
     assert found.notna().all(axis=None)
     inputs = dialogue_inputs(found, 2)
     assert max(map(len, inputs.values())) == 3
+
+
+def test_the_texts_of_a_union_are_those_of_its_corpora():
+    assert dialogues.texts("emodb+ravdess") == dialogues.texts("emodb") | dialogues.texts("ravdess")
+    assert dialogues.refusal("emodb+urdu") == dialogues.refusal("urdu")
+    assert "no dialogues" in dialogues.refusal("emodb+ravdess", 2)

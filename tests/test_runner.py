@@ -252,6 +252,16 @@ def test_a_network_takes_the_shared_recipe_and_then_its_own_settings(write_netwo
             pd.testing.assert_frame_equal(cells.division(found[system], of), expected)
 
 
+def test_a_network_is_trained_on_a_union_of_corpora_that_all_have_recordings(tmp_path, monkeypatch):
+    monkeypatch.delenv("SER_RESULTS")
+    content = {"name": "union", "question": "?", "protocols": ["clip"], "labels": "common4", "networks": {"plain": {}}}
+    path = tmp_path / "union.yaml"
+    path.write_text(yaml.safe_dump(content | {"corpora": ["savee+tess", "meld+savee"]}))
+    loaded = experiments.load(path)
+    assert [cell.corpus for cell in loaded.cells] == ["savee+tess"]
+    assert loaded.refused["reason"].tolist() == ["'meld' has no recordings, which network 'plain' hears"]
+
+
 def test_a_network_without_patience_has_no_dev_part(write_networks):
     path = write_networks(networks={"stops": {}, "goes-on": {"patience": None}})
     roles = {cell.name: set(cells.division(cell, 0)["role"]) for cell in experiments.load(path).cells}
