@@ -1,5 +1,8 @@
 """Pretrained encoders of text (BERT, RoBERTa, XLM-R, DeBERTa, MiniLM): what is said, alone or after what was said."""
 
+# The book is built without torch, whose classes stand in the annotations.
+from __future__ import annotations
+
 import hashlib
 from collections.abc import Sequence
 from importlib.util import find_spec

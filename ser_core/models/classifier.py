@@ -1,5 +1,8 @@
 """An encoder with a classifier on it, as it is trained."""
 
+# The book is built without torch, whose classes stand in the annotations.
+from __future__ import annotations
+
 import torch
 from torch import nn
 

@@ -1,5 +1,8 @@
 """An encoder of what is heard and one of what is said with a fusion on them, as they are trained."""
 
+# The book is built without torch, whose classes stand in the annotations.
+from __future__ import annotations
+
 import torch
 from torch import nn
 

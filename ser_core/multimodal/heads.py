@@ -1,5 +1,8 @@
 """Heads that decide from a clip's audio frames and text tokens, with masks, and audio-only controls of equal size."""
 
+# The book is built without torch, whose classes stand in the annotations.
+from __future__ import annotations
+
 import copy
 
 import torch

@@ -1,5 +1,8 @@
 """Fine-tuning: how one fold of a cell trains an encoder, by transformers' Trainer, and predicts its test part."""
 
+# The book is built without torch, whose classes stand in the annotations.
+from __future__ import annotations
+
 import tempfile
 from pathlib import Path
 

@@ -1,5 +1,8 @@
 """What a fold's clips are to the network: samples or words, prepared inputs, and what frozen blocks make of them."""
 
+# The book is built without torch, whose classes stand in the annotations.
+from __future__ import annotations
+
 import functools
 from collections.abc import Sequence
 

@@ -1,6 +1,6 @@
 """Which checkpoints of transformers are speech encoders, and how they are loaded: whole or not at all."""
 
-# The book is built without transformers, whose classes stand in the annotations.
+# The book is built without torch, whose classes stand in the annotations.
 from __future__ import annotations
 
 from pathlib import Path

@@ -9,7 +9,7 @@ from transformers.masking_utils import create_bidirectional_mask
 from ser_core.encoders.base import RATE, Encoded, Encoder, mask_of
 from ser_core.errors import SerError
 
-_Run = tuple[torch.Tensor, torch.Tensor, list[torch.Tensor | None]]
+_Run = "tuple[torch.Tensor, torch.Tensor, list[torch.Tensor | None]]"
 
 
 class WaveEncoder(Encoder):

@@ -8,7 +8,7 @@ from transformers import PreTrainedModel, WhisperFeatureExtractor
 from ser_core.encoders.base import RATE, Encoded, Encoder, mask_of
 from ser_core.errors import SerError
 
-_Run = tuple[torch.Tensor, torch.Tensor, list[torch.Tensor | None]]
+_Run = "tuple[torch.Tensor, torch.Tensor, list[torch.Tensor | None]]"
 
 
 class WhisperEncoder(Encoder):
