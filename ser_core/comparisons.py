@@ -32,12 +32,30 @@ class Difference:
             >>> Difference(Interval(0.031, 0.01, 0.052, 0.95, "expanded", "speaker", 24), 0.004, "exact").text()
             '+0.031 [+0.010, +0.052], p = 0.004'
         """
-        p = "p < 0.001" if self.p_value < 0.001 else f"p = {self.p_value:.3f}"
-        return f"{self.interval.text(percent, digits, signed=True)}, {p}"
+        return f"{self.interval.text(percent, digits, signed=True)}, {p_text(self.p_value, 'p')}"
 
     def __str__(self) -> str:
         """Return `text`, with the note if there is one."""
         return self.text() + (f" ({self.interval.note})" if self.interval.note else "")
+
+
+def p_text(p: float, symbol: str = "") -> str:
+    """Return a p-value for prose and tables.
+
+    Args:
+        p: In [0, 1].
+        symbol: What stands before it in prose.
+
+    Returns:
+        Three digits, or that it is less than they show.
+
+    Examples:
+        >>> p_text(0.0004), p_text(0.0213), p_text(0.0213, "p")
+        ('< 0.001', '0.021', 'p = 0.021')
+    """
+    if p < 0.001:
+        return f"{symbol} < 0.001".strip()
+    return f"{symbol} = {p:.3f}" if symbol else f"{p:.3f}"
 
 
 def difference(

@@ -62,6 +62,53 @@ def differences(pairs: pd.DataFrame, metric: str = "uar", *, unit: str = "speake
     )
 
 
+def dev_scores(name: str) -> pd.Series:
+    """Return what each fold's dev speakers gave to what was kept: the best hyperparameters, weights or epoch.
+
+    It is too high by construction, and is for choosing between systems, never for reporting one.
+
+    Args:
+        name: Name of a Run, ``<experiment>/<system>``.
+
+    Returns:
+        By fold, the mean over seeds of the score that was selected by, UAR unless the recipe says otherwise; NaN
+        where nothing was chosen.
+
+    Raises:
+        SerError: If there is no such Run.
+    """
+    info = runs.read(*name.split("/")).info
+    column = f"dev_{info['cell'].get('recipe', {}).get('select', 'uar')}"
+    rows = [
+        (fold["fold"], fold[column] if column in fold else max(epoch[column] for epoch in fold["curve"]))
+        for fold in info["folds"]
+    ]
+    return pd.DataFrame(rows, columns=["fold", "dev"]).astype({"dev": float}).groupby("fold")["dev"].mean()
+
+
+def seconds(name: str) -> float:
+    """Return the processor seconds to train and test one fold: for a fusion, of all its members and their seeds.
+
+    Args:
+        name: Name of a Run, ``<experiment>/<system>``.
+
+    Returns:
+        Seconds; elapsed ones for a Run of which only these were measured.
+
+    Raises:
+        SerError: If there is no such Run.
+    """
+    return _all_seconds(name) / len(runs.read(*name.split("/")).info["folds"])
+
+
+def _all_seconds(name: str) -> float:
+    info = runs.read(*name.split("/")).info
+    own = info["measured"].get("cpu_seconds") or info["measured"]["seconds"]
+    # A member that is no Run was fitted by the fusion itself.
+    members = [member for member in info["cell"].get("members", ()) if member.count("/") == 1]
+    return own + sum(map(_all_seconds, members))
+
+
 def _clustered(run: runs.Run, unit: str) -> pd.DataFrame:
     """Return the predictions of a Run with the column to resample; the store keeps the speakers only."""
     if unit != "dialogue":

@@ -95,3 +95,8 @@ def test_holm_by_hand():
     assert comparisons.holm([]).shape == (0,)
     with pytest.raises(SerError, match="in .0, 1., got"):
         comparisons.holm([0.5, np.nan])
+
+
+def test_small_p_values_are_said_to_be_small():
+    assert [comparisons.p_text(p) for p in (0.0, 0.00099, 0.001, 1.0)] == ["< 0.001", "< 0.001", "0.001", "1.000"]
+    assert [comparisons.p_text(p, "p") for p in (0.00099, 0.5)] == ["p < 0.001", "p = 0.500"]

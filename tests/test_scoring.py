@@ -65,3 +65,35 @@ def test_experiment_scores_and_differences(predictions, tmp_path, monkeypatch):
     assert compared["value"].tolist() == pytest.approx([1 - table.loc["a", "value"], 0.0])
     assert compared["p_holm"].iloc[0] == pytest.approx(min(1, 2 * compared["p"].iloc[0]))
     assert compared["p"].iloc[1] == 1.0
+
+
+def test_dev_scores_and_seconds_of_grids_networks_and_fusions(predictions, tmp_path, monkeypatch):
+    monkeypatch.setenv("SER_RESULTS", str(tmp_path))
+    curve = [{"epoch": 1, "dev_uar": 0.6, "dev_weighted_f1": 0.2}, {"epoch": 2, "dev_uar": 0.5, "dev_weighted_f1": 0.4}]
+    later = [{"epoch": 1, "dev_uar": 0.1, "dev_weighted_f1": 0.8}]
+    facts = {
+        "grid": (
+            {},
+            [{"fold": 0, "dev_uar": 0.25}, {"fold": 1, "dev_uar": None}],
+            {"seconds": 9.0, "cpu_seconds": 6.0},
+        ),
+        "network": (
+            {"recipe": {"select": "weighted_f1"}},
+            [{"fold": 0, "seed": 0, "curve": curve}, {"fold": 0, "seed": 1, "curve": later}],
+            {"seconds": 4.0},
+        ),
+        "fusion": ({"members": ["toy/grid", "toy/network", "mfcc/svm/train"]}, [{"fold": 0}], {"seconds": 1.0}),
+    }
+    for system, (cell, folds, measured) in facts.items():
+        info = {"cell": {"corpus": "toy", "model": system} | cell, "key": "k", "measured": measured, "folds": folds}
+        runs.write(runs.Run("toy", system, predictions, info))
+    grid = scoring.dev_scores("toy/grid")
+    assert grid[0] == 0.25
+    assert np.isnan(grid[1])
+    # The best epoch of each seed, by what the recipe selects: 0.4 and 0.8.
+    assert scoring.dev_scores("toy/network").to_dict() == {0: pytest.approx(0.6)}
+    # Processor seconds where they were measured, by the number of trainings.
+    assert scoring.seconds("toy/grid") == 3.0
+    assert scoring.seconds("toy/network") == 2.0
+    # One fusion: its own second, and all that its two Runs took.
+    assert scoring.seconds("toy/fusion") == 1.0 + 6.0 + 4.0
