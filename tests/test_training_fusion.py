@@ -114,7 +114,7 @@ def test_without_its_own_words_a_clip_is_not_told(stores, settings):
 
 def test_a_network_that_only_reads_learns_them_with_no_recording_at_hand(stores, monkeypatch):
     monkeypatch.delenv("SER_DATA")
-    score, facts = uar(stores, encoder=stores.text, text=None, freeze=1, learning_rate=3e-3)
+    score, facts = uar(stores, encoder=stores.text, text=None, freeze=1, learning_rate=3e-3, epochs=24, patience=24)
     assert score > 0.9
     assert facts["n_without_text"] == 2
 
@@ -351,3 +351,22 @@ def test_texts_that_are_not_there_are_refused(stores):
     with pytest.raises(SerError, match="'urdu' has no dialogues"):
         dialogues.texts("urdu", 2)
     assert dialogues.refusal("meld", 2) is None
+
+
+def test_a_cross_attention_says_what_it_attends_to_and_no_other_network_does(stores):
+    _, facts = uar(stores, fusion="cross-attention", epochs=1)
+    shown = facts["attention"]
+    # The first clip of the fold that says anything.
+    spoken = corpora.table("urdu")["transcript"].fillna("").str.strip().loc[clips_tested(stores)]
+    assert shown["clip"] == min(spoken[spoken != ""].index)
+    assert shown["tokens"] == ["[CLS]", *spoken[shown["clip"]].split(), "[SEP]"]
+    weights = np.array(shown["weights"])
+    assert weights.shape[1] == len(shown["tokens"])
+    assert weights.sum(1) == pytest.approx(np.ones(len(weights)), abs=1e-3)
+    assert 0 < shown["evenness"] <= 1
+    assert "attention" not in uar(stores, fusion="concat", epochs=1)[1]
+
+
+def clips_tested(stores):
+    table, _ = training.fit_fold(cell(stores, fusion="concat", epochs=1), 0, 1)
+    return table.loc[table["part"] == "test", "clip"]

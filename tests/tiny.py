@@ -69,16 +69,17 @@ TEXT_FAMILIES = {
 }
 
 
-def _random(model, seed):
-    """Change weights and statistics: transformers' own start leaves biases zero and norms one, which would hide how
-    padding comes in."""
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
+def _random(model_class, config, seed):
+    """Make a model from a seed and change weights and statistics: transformers' own start leaves biases zero and norms
+    one, which would hide how padding comes in."""
+    with torch.random.fork_rng(), torch.no_grad():
+        torch.manual_seed(seed)
+        model = model_class(config)
         for parameter in model.parameters():
-            parameter.add_(0.3 * torch.randn(parameter.shape, generator=generator))
+            parameter.add_(0.3 * torch.randn(parameter.shape))
         for buffer_name, buffer in model.named_buffers():
             if "running" in buffer_name:
-                buffer.copy_(torch.rand(buffer.shape, generator=generator) + 0.5)
+                buffer.copy_(torch.rand(buffer.shape) + 0.5)
     return model
 
 
@@ -86,7 +87,7 @@ def write(family, folder, seed=0, rate=16_000, **settings):
     """Write config, weights and feature extractor of a family; settings go into the config. Whisper's takes 2 s."""
     name, values = FAMILIES[family]
     config = getattr(transformers, f"{name}Config")(**values | settings)
-    _random(getattr(transformers, f"{name}Model")(config), seed).save_pretrained(folder)
+    _random(getattr(transformers, f"{name}Model"), config, seed).save_pretrained(folder)
     if family == "whisper":
         extractor = transformers.WhisperFeatureExtractor(feature_size=20, chunk_length=2, sampling_rate=rate)
     else:
@@ -113,6 +114,6 @@ def write_text(family, folder, seed=0, **settings):
     name, kind, values = TEXT_FAMILIES[family]
     tokenizer = getattr(transformers, f"{kind}Tokenizer")(**_vocabulary(kind))
     config = getattr(transformers, f"{name}Config")(**{"vocab_size": len(tokenizer)} | values | settings)
-    _random(getattr(transformers, f"{name}Model")(config), seed).save_pretrained(folder)
+    _random(getattr(transformers, f"{name}Model"), config, seed).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder

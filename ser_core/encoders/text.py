@@ -108,6 +108,15 @@ class TextEncoder(Encoder):
                 ids, types = self._tokens(context, target)
         return torch.tensor([ids, types]).T.contiguous() if self.typed else torch.tensor(ids)
 
+    def tokens(self, text: str | Sequence[str]) -> list[str]:
+        """Return the tokens of what `prepare` makes of a text, special ones among them, as the vocabulary spells them.
+
+        Args:
+            text: As for `prepare`.
+        """
+        ids = self.prepare(text)
+        return self.tokenizer.convert_ids_to_tokens((ids[:, 0] if self.typed else ids).tolist())
+
     def _tokens(self, *segments: str) -> tuple[list[int], list[int]]:
         """Return token ids and segments; of a pair the first is cut at its start, a single one at its end."""
         self.tokenizer.truncation_side = "left" if len(segments) > 1 else "right"

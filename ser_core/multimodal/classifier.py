@@ -8,7 +8,7 @@ from torch import nn
 
 from ser_core.encoders.base import Encoder
 from ser_core.models.pooling import LayerWeights
-from ser_core.multimodal.heads import AudioHead, FusionHead, matched_width
+from ser_core.multimodal.heads import AudioHead, FusionHead, attention_weights, matched_width
 
 
 class FusionClassifier(nn.Module):
@@ -59,6 +59,29 @@ class FusionClassifier(nn.Module):
             self.head = FusionHead(kind, encoder.dim, reader.dim, modality_dropout=modality_dropout, **shared)
         self.loss = nn.CrossEntropyLoss(class_weights, label_smoothing=label_smoothing)
         self.cached, self.text_cached = cached, text_cached
+
+    def attention(
+        self, inputs: torch.Tensor, lengths: torch.Tensor, texts: torch.Tensor, text_lengths: torch.Tensor
+    ) -> list[torch.Tensor]:
+        """Return how much each frame of each clip attends to each of its tokens, see `attention_weights`.
+
+        Args:
+            inputs: As for `embed`.
+            lengths: As for `embed`.
+            texts: As for `embed`.
+            text_lengths: As for `embed`.
+
+        Returns:
+            One tensor a clip, shape (n_valid_frames, n_valid_tokens).
+
+        Raises:
+            SerError: If the head has no attention.
+        """
+        heard = self.encoder.suffix(inputs, lengths, self.cached)
+        read = self.reader.suffix(texts, text_lengths, self.text_cached)
+        frames, tokens = _scaled(self.layers(heard)), _scaled(read.states[-1])
+        clips = zip(frames, heard.mask, tokens, read.mask, strict=True)
+        return [attention_weights(self.head, *clip) for clip in clips]
 
     def embed(
         self,

@@ -3,7 +3,9 @@
 # The book is built without torch, whose classes stand in the annotations.
 from __future__ import annotations
 
+import math
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -100,6 +102,9 @@ def fit_fold(cell: TrainingCell, seed: int, fold: int, *, folder: Path | None = 
     if recipe.reads:
         read = dialogues.texts(cell.corpus, recipe.context, recipe.words)
         facts["n_without_text"] = sum(not read[clip][-1] for which in part.values() for clip in which)
+        # Of dialogues not even the tokens may be kept.
+        if recipe.text and recipe.fusion == "cross-attention" and cell.corpus not in dialogues.READERS:
+            facts["attention"] = _attention(model, rest["test"], part["test"], read)
     return pd.concat(tables, ignore_index=True), facts
 
 
@@ -193,19 +198,46 @@ def _training_part(
     return Part(versions, labels, how, encoder, seed, texts or None)
 
 
+def _batches(model: torch.nn.Module, part: Part) -> Iterator[dict[str, torch.Tensor]]:
+    """Yield a part's clips in their order, as `model` takes them outside of the Trainer."""
+    device = next(model.parameters()).device
+    for start in range(0, len(part), 16):
+        batch = part.collate([part[i] for i in range(start, min(start + 16, len(part)))])
+        del batch["labels"]
+        # What frozen blocks made may be kept in half precision, and there is no autocast here.
+        batch = {name: x.float() if name in ("inputs", "texts") else x for name, x in batch.items()}
+        yield {name: x.to(device) for name, x in batch.items()}
+
+
 def _embeddings(model: torch.nn.Module, part: Part) -> np.ndarray:
     """Return the pooled vectors of a part, shape (n_clips, dim)."""
-    device = next(model.parameters()).device
     model.eval()
-    found = []
     with torch.no_grad():
-        for start in range(0, len(part), 16):
-            batch = part.collate([part[i] for i in range(start, min(start + 16, len(part)))])
-            del batch["labels"]
-            # What frozen blocks made may be kept in half precision, and there is no autocast here.
-            batch = {name: x.float() if name in ("inputs", "texts") else x for name, x in batch.items()}
-            found.append(model.embed(**{name: x.to(device) for name, x in batch.items()}))
+        found = [model.embed(**batch) for batch in _batches(model, part)]
     return torch.cat(found).float().cpu().numpy()
+
+
+def _attention(model: torch.nn.Module, part: Part, clips: list[str], read: dict[str, tuple[str, ...]]) -> dict:
+    """Return how frames attend to tokens: in the first clip that has words, and in all of them how evenly.
+
+    Evenness is the entropy of a frame's weights in units of that of equal weights, the mean over frames and clips: 1
+    if every frame attends to every token alike.
+    """
+    model.eval()
+    weights = []
+    with torch.no_grad():
+        for batch in _batches(model, part):
+            del batch["spoken"]
+            weights += model.attention(**batch)
+    found = {clip: found.cpu() for clip, found in zip(clips, weights, strict=True) if read[clip][-1].strip()}
+    even = [torch.special.entr(w).sum(1).mean().item() / math.log(w.shape[1]) for w in found.values()]
+    first = min(found)
+    return {
+        "clip": first,
+        "tokens": model.reader.tokens(read[first]),
+        "weights": [[round(x, 4) for x in row] for row in found[first].tolist()],
+        "evenness": round(float(np.mean(even)), 4),
+    }
 
 
 def _curve(history: list[dict]) -> list[dict]:
