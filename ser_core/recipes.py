@@ -160,6 +160,8 @@ class Recipe:
         copies: How many versions of each training clip the waveform effects make, once, beside the clip itself; each
             epoch takes one of them. 0 for new effects in every epoch, with which nothing can be kept of what frozen
             blocks make of a clip.
+        balance: Fill every class of the training part up to the size of the largest, with versions of its clips that
+            the waveform effects make, once; the clips themselves stay as they are.
         extra: Other corpora whose clips, as far as they have the classes of the training part, are trained on too;
             the harmonisation decides which classes are the same.
         select: Metric on the dev part that decides when to stop and which epoch is kept: ``uar`` or ``weighted_f1``.
@@ -199,6 +201,7 @@ class Recipe:
     trim: bool = False
     augmentation: Mapping = field(default_factory=dict, hash=False)
     copies: int = 0
+    balance: bool = False
     extra: tuple[str, ...] = ()
     select: str = "uar"
     text: str | None = None
@@ -245,7 +248,7 @@ class Recipe:
             blocks = getattr(self, name)
             if blocks != "all" and (type(blocks) is not int or blocks < 0):
                 raise SerError(f"recipe: '{name}' is a number of blocks or 'all', not {blocks!r}")
-        for name in ("trim", "class_weights"):
+        for name in ("trim", "class_weights", "balance"):
             if not isinstance(getattr(self, name), bool):
                 raise SerError(f"recipe: '{name}' is true or false, not {getattr(self, name)!r}")
         try:
@@ -254,6 +257,8 @@ class Recipe:
             raise SerError(f"recipe: augmentation: {error}") from error
         if self.copies and not how.waveform:
             raise SerError(f"recipe: 'copies' is {self.copies}, but 'augmentation' has no effect on the waveform")
+        if self.balance and (self.copies or not how.waveform):
+            raise SerError("recipe: 'balance' takes an 'augmentation' with an effect on the waveform, and no 'copies'")
         if not isinstance(self.extra, list | tuple) or any(name not in corpora.NAMES for name in self.extra):
             raise SerError(f"recipe: 'extra' is a list of some of {sorted(corpora.NAMES)}, not {self.extra!r}")
         object.__setattr__(self, "extra", tuple(self.extra))
@@ -268,7 +273,7 @@ class Recipe:
             if given := self._changed(*fusing):
                 raise SerError(f"recipe: {given} are for a second encoder; name it by 'text', or leave them out")
             if not self.hears:
-                if given := self._changed("trim", "max_seconds", "augmentation", "copies"):
+                if given := self._changed("trim", "max_seconds", "augmentation", "copies", "balance"):
                     raise SerError(f"recipe: {given} are for recordings, but '{self.encoder}' reads; leave them out")
             elif given := self._changed("context", "words"):
                 raise SerError(f"recipe: {given} are for texts, but '{self.encoder}' hears; name an encoder by 'text'")
@@ -307,6 +312,12 @@ class Recipe:
     def reads(self) -> bool:
         """Whether the network takes texts."""
         return not self.hears or (self.text is not None and not self.fusion.startswith("audio:"))
+
+    @property
+    def anew(self) -> bool:
+        """Whether waveform effects are drawn anew in every epoch, so that nothing of a training clip can be kept."""
+        once = self.copies or self.balance
+        return bool(self.augmentation) and Augmentation.from_mapping(self.augmentation).waveform and not once
 
     def of_inputs(self) -> "Recipe":
         """Return a recipe with these settings alone that decide what the first trained block is given."""

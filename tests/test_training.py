@@ -530,6 +530,39 @@ def test_copies_stand_beside_the_clip_in_training_only(seen):
     assert chosen == {0, 1, 2}
 
 
+def test_rare_classes_are_filled_up_with_changed_clips_of_the_training_part_alone(seen):
+    settings = QUICK | {"augmentation": {"noise_snr_db": [50, 60]}, "balance": True, "epochs": 1}
+    _, facts = fit(**settings)
+    train, dev, test = seen.parts
+    here, rare = parts(), CLASSES.index("sad")
+    own, filled = train.labels[: len(here["train"])], train.labels[len(here["train"]) :]
+    missing = own.count(1 - rare) - own.count(rare)
+    assert missing > 0
+    assert filled == [rare] * missing
+    assert facts["n_filled"] == missing
+    assert facts["n_extra"] == 0
+    assert seen.trainers[0].model.loss.weight.tolist() == [1.0, 1.0]
+    assert [len(dev), len(test)] == [len(here["dev"]), len(here["test"])]
+    # Each is like one clip of the class, and like it alone, and no version of it stands twice.
+    sad = [clip[0] for clip, label in zip(train.versions, own, strict=False) if label == rare]
+    copies = [clip[0] for clip in train.versions[len(own) :]]
+    near = [min(range(len(sad)), key=lambda i: float((sad[i] - clip).abs().mean())) for clip in copies]
+    assert len(set(near)) == missing
+    assert all(not torch.equal(sad[i], clip) for i, clip in zip(near, copies, strict=True))
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_no_clip_lends_itself_more_often_than_it_must(seed):
+    labels = [0] * 11 + [1] * 3 + [2] * 11 + [3] * 5
+    found = training._fills(labels, seed)
+    assert len(set(found)) == len(found) == (11 - 3) + (11 - 5)
+    lent = collections.Counter(i for i, _ in found)
+    assert sorted(lent[i] for i in range(11, 14)) == [2, 3, 3]
+    assert sorted(lent[i] for i in range(25, 30)) == [1, 1, 1, 1, 2]
+    assert all(sorted(copy for j, copy in found if j == i) == list(range(1, n + 1)) for i, n in lent.items())
+    assert training._fills(labels, seed) == found
+
+
 def test_masks_fall_on_training_clips_only_and_anew_in_each_epoch():
     clips = [[torch.ones(40, 8)], [torch.ones(30, 8)]]
     how = Augmentation(time_masks=1, time_mask_frames=8, frequency_masks=1, frequency_mask_bins=4)

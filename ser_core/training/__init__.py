@@ -58,7 +58,7 @@ def fit_fold(cell: TrainingCell, seed: int, fold: int, *, folder: Path | None = 
     encoder.calibrate([own[clip] for clip in part["train"]])
     reader = inputs.frozen_encoder(recipe.of_texts(), seed) if recipe.text else None
     text_cached = _cached(recipe.of_texts(), reader) if recipe.text else 0
-    train = _training_part(cell, seed, fold, code, encoder, cached, drawn, text_cached)
+    train, filled = _training_part(cell, seed, fold, code, encoder, cached, drawn, text_cached)
     said = _said(cell.corpus, recipe, text_cached)
     rest = {}
     for role in ("dev", "test"):
@@ -90,7 +90,8 @@ def fit_fold(cell: TrainingCell, seed: int, fold: int, *, folder: Path | None = 
     trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
     facts = {
         "n_train": len(part["train"]),
-        "n_extra": len(train) - len(part["train"]),
+        "n_extra": len(train) - filled - len(part["train"]),
+        "n_filled": filled,
         "n_dev": len(part.get("dev", ())),
         "n_test": len(part["test"]),
         "curve": _curve(trainer.state.log_history),
@@ -147,15 +148,9 @@ def _said(corpus: str, recipe: Recipe, text_cached: int) -> dict[str, tuple[torc
     return inputs.spoken(corpus, recipe.of_texts(), text_cached) if recipe.text and recipe.reads else None
 
 
-def _effects(recipe: Recipe) -> Augmentation | None:
-    """Return what is done to training clips, None for nothing."""
-    return Augmentation.from_mapping(recipe.augmentation) if recipe.augmentation else None
-
-
 def _cached(recipe: Recipe, encoder: Encoder) -> int:
     """Return how many blocks each clip can go through once and for all epochs."""
-    how = _effects(recipe)
-    if encoder.calibrated or (how is not None and how.waveform and not recipe.copies):
+    if encoder.calibrated or recipe.anew:
         return 0
     # The state of an early layer is gone once later blocks have been run.
     most = {"last": encoder.frozen, "weighted": 2}
@@ -171,13 +166,13 @@ def _training_part(
     cached: int,
     drawn: int,
     text_cached: int,
-) -> Part:
-    """Return the training part of a fold, with the clips of the recipe's other corpora."""
-    recipe, how, which = cell.recipe, _effects(cell.recipe), parts(cell, seed, fold)["train"]
+) -> tuple[Part, int]:
+    """Return the training part of a fold, with the clips of other corpora, and how many more fill up its classes."""
+    recipe, which = cell.recipe, parts(cell, seed, fold)["train"]
+    how = Augmentation.from_mapping(recipe.augmentation) if recipe.augmentation else None
     if how is not None:
         assert_training_only(division(cell, seed), which, fold)
-    anew = how is not None and how.waveform and not recipe.copies
-    versions, labels, texts = [], [], []
+    clips, versions, labels, texts = [], [], [], []
     for corpus in (cell.corpus, *recipe.extra):
         words = clips_of(corpus, cell.labels)["emotion"]
         words = words[which] if corpus == cell.corpus else words[words.isin(list(code))]
@@ -186,16 +181,36 @@ def _training_part(
                 f"{cell.system}: no clip of '{corpus}' has one of the classes {sorted(code)}; "
                 f"choose labels that both corpora share, such as common4, or leave it out of 'extra'"
             )
-        if anew:
+        if recipe.anew:
             samples = [inputs.recordings(corpus, recipe.trim, recipe.max_seconds)]
         else:
             copies = range(1 + recipe.copies)
             samples = [inputs.prepared(corpus, recipe.of_inputs(), drawn, cached, copy) for copy in copies]
+        clips += [(corpus, clip) for clip in words.index]
         versions += [[version[clip] for version in samples] for clip in words.index]
         labels += words.map(code).tolist()
         if said := _said(corpus, recipe, text_cached):
             texts += [said[clip] for clip in words.index]
-    return Part(versions, labels, how, encoder, seed, texts or None)
+    fills = _fills(labels, seed) if recipe.balance else []
+    for i, copy in fills:
+        corpus, clip = clips[i]
+        versions.append([inputs.prepared(corpus, recipe.of_inputs(), drawn, cached, copy)[clip]])
+        labels.append(labels[i])
+        texts += [texts[i]] if texts else []
+    return Part(versions, labels, how, encoder, seed, texts or None), len(fills)
+
+
+def _fills(labels: list[int], seed: int) -> list[tuple[int, int]]:
+    """Return which clips, and which changed version of each, bring every class to the size of the largest.
+
+    No clip of a class has one version more than another has two less; which clips have one more is drawn.
+    """
+    labels, rng = np.array(labels), np.random.default_rng([seed, 1])
+    most, found = np.bincount(labels).max(), []
+    for name in np.unique(labels):
+        own = rng.permutation(np.flatnonzero(labels == name)).tolist()
+        found += [(own[k % len(own)], 1 + k // len(own)) for k in range(most - len(own))]
+    return found
 
 
 def _batches(model: torch.nn.Module, part: Part) -> Iterator[dict[str, torch.Tensor]]:
