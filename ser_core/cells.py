@@ -28,6 +28,7 @@ class Cell:
         splits: ``fixed`` or ``per-seed``.
         tune: Whether hyperparameters are chosen on the dev part.
         train_clips: Size that every training part is cut to, or None.
+        test_features: Feature set of the test part, with the same columns, where it is another; or None.
     """
 
     corpus: str
@@ -41,12 +42,13 @@ class Cell:
     splits: str
     tune: bool
     train_clips: int | None
+    test_features: str | None = None
 
     @property
     def system(self) -> str:
         """Name of the Run's folder."""
         parts = [self.corpus, self.protocol, self.features, self.model, self.normalisation]
-        return ".".join(parts + (["tuned"] if self.tune else []))
+        return ".".join(parts + (["tuned"] * self.tune) + ([f"on-{self.test_features}"] * bool(self.test_features)))
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
-"""What is said in each clip of a corpus and, in a dialogue, by whom before it, as text encoders read it."""
+"""What is said in each clip of a corpus and, in a dialogue, by whom before it; as it is, or with errors put in."""
 
 import functools
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ from ser_core import corpora
 from ser_core.errors import SerError
 
 COLUMNS = ("dialogue", "turn", "speaker", "text")
+ERROR_SHARES = {"substitution": 0.6, "deletion": 0.2, "insertion": 0.2}
+"""Of the errors of `corrupt`: a convention of ours. As many deletions as insertions keep the expected length."""
 
 
 def dialogue_inputs(table: pd.DataFrame, context: int, *, name_target: bool = True) -> dict[str, tuple[str, ...]]:
@@ -213,3 +216,46 @@ def dialogue_of(corpus: str) -> pd.Series:
     if corpus not in READERS:
         raise SerError(f"{corpus} is not of dialogues, as {', '.join(READERS)} is; resample another unit, as 'speaker'")
     return corpora.table(corpus)["session"].rename("dialogue")
+
+
+def corrupt(text: str, wer: float, rng: np.random.Generator, vocabulary: Sequence[str]) -> str:
+    """Return a text with about the errors that a recogniser of this word error rate makes.
+
+    Each word, by itself, bears an error with probability ``wer``: it is replaced (60 %), left out (20 %) or
+    followed by a word too many (20 %, see `ERROR_SHARES`). Words to put in are drawn from the vocabulary at
+    random. A recogniser's errors are others: they sound like what was said, and they come in runs.
+
+    Counted by alignment the rate is a little less, because an insertion and a deletion near each other are one
+    substitution: about 0.295 of 0.3, 0.48 of 0.5, 0.9 of 1.
+
+    Args:
+        text: Words between white space.
+        wer: The error rate, in [0, 1].
+        rng: Source of chance; the same state gives the same text.
+        vocabulary: Words to put in, spelt as those of the text; at least two different ones.
+
+    Returns:
+        The text, one space between words; it may be empty.
+
+    Raises:
+        SerError: If the rate is not in [0, 1], or the vocabulary has fewer than two words.
+
+    Examples:
+        >>> corrupt("dogs are sitting by the door", 0.5, np.random.default_rng(1), ["kids", "talking", "the"])
+        'the are sitting the by the'
+    """
+    if not 0 <= wer <= 1:
+        raise SerError(f"a word error rate of {wer} cannot be made; expected one in [0, 1]")
+    if len(set(vocabulary)) < 2:
+        raise SerError(f"the vocabulary has {len(set(vocabulary))} different words; expected at least 2")
+    words = []
+    for word in text.split():
+        error = rng.choice(["", *ERROR_SHARES], p=[1 - wer, *(wer * share for share in ERROR_SHARES.values())])
+        if error in ("", "insertion"):
+            words.append(word)
+        if error in ("substitution", "insertion"):
+            drawn = vocabulary[rng.integers(len(vocabulary))]
+            while error == "substitution" and drawn == word:
+                drawn = vocabulary[rng.integers(len(vocabulary))]
+            words.append(drawn)
+    return " ".join(words)

@@ -19,6 +19,7 @@ FIELDS = {
     "corpora": "corpora to use; names joined by '+' are one corpus of all their clips",
     "protocols": "split protocols",
     "features": "feature sets",
+    "test_features": "for each feature set, what the test part is given instead, with the same columns; null: the same",
     "models": "names of classifiers",
     "normalisations": "none, train, speaker; of words only, and for them alone, tfidf",
     "networks": "instead of features, models and normalisations: name of a network to its settings",
@@ -33,6 +34,7 @@ FIELDS = {
 }
 _DEFAULTS = {
     "features": [],
+    "test_features": [None],
     "models": [],
     "normalisations": ["train"],
     "networks": {},
@@ -179,13 +181,16 @@ def _feature_cells(path: Path, spec: dict) -> tuple[list[Cell], list[dict]]:
                 possible.append((protocol, folds, _smallest_train(spec, corpus, protocol, folds)))
             except RefusalError as error:
                 refused.append({"corpus": corpus, "what": protocol, "reason": str(error)})
-        reasons = {name: features.refusal(corpus, name) for name in spec["features"]}
+        named = {*spec["features"], *spec["test_features"]} - {None}
+        reasons = {name: features.refusal(corpus, name) for name in sorted(named)}
         refused += [{"corpus": corpus, "what": name, "reason": reason} for name, reason in reasons.items() if reason]
         size = spec["train_clips"]
         if size == "match" and possible:
             size = min(smallest for _, _, smallest in possible)
-        for (protocol, folds, _), name, system, how in itertools.product(
-            possible, [name for name, reason in reasons.items() if not reason], spec["models"], spec["normalisations"]
+        given = [(name, other) for name in spec["features"] for other in spec["test_features"]]
+        given = [pair for pair in given if not any(map(reasons.get, pair))]
+        for (protocol, folds, _), (name, other), system, how in itertools.product(
+            possible, given, spec["models"], spec["normalisations"]
         ):
             once = classical.model(system).deterministic and spec["splits"] == "fixed"
             seeds = tuple(spec["seeds"][:1] if once else spec["seeds"])
@@ -194,6 +199,7 @@ def _feature_cells(path: Path, spec: dict) -> tuple[list[Cell], list[dict]]:
                     protocol=protocol,
                     folds=folds,
                     features=name,
+                    test_features=other,
                     model=system,
                     normalisation=how,
                     seeds=seeds,
@@ -224,20 +230,24 @@ def _check_names(path: Path, spec: dict, given: set[str]) -> None:
         "corpora": corpora.NAMES,
         "protocols": splits.PROTOCOLS,
         "features": (*features.EXTRACTORS, *features.WORDS),
+        "test_features": (None, *features.EXTRACTORS, *features.WORDS),
         "models": classical.MODELS,
         "normalisations": classical.NORMALISATIONS,
     }
     if instead := [key for key in ("networks", "fusions") if spec[key]]:
         if not all(isinstance(spec[key], dict) for key in ("networks", "recipe", "fusions")):
             raise SerError(f"{path}: 'networks', 'recipe' and 'fusions' are mappings from names to settings")
-        if both := sorted({"features", "models", "normalisations", "tune", *instead[1:]} & given):
+        if both := sorted({"features", "test_features", "models", "normalisations", "tune", *instead[1:]} & given):
             raise SerError(f"{path}: '{instead[0]}' stands for {both}; use one or the other")
         known = {key: known[key] for key in ("corpora", "protocols")}
     for key, names in known.items():
         if not isinstance(spec[key], list) or not spec[key]:
             raise SerError(f"{path}: '{key}' must be a list with at least one name, not {spec[key]!r}")
         if unknown := [name for name in spec[key] if not _known(path, key, name, names)]:
-            raise SerError(f"{path}: unknown {key} {unknown}; expected some of {sorted(names)}")
+            raise SerError(f"{path}: unknown {key} {unknown}; expected some of {sorted(filter(None, names))}")
+    for one, other in itertools.product(spec["features"], filter(None, spec["test_features"])):
+        if one == other or features.columns(one) != features.columns(other):
+            raise SerError(f"{path}: '{other}' cannot stand for '{one}' in the test part; name one with its columns")
     _check_words(path, spec)
     if spec["networks"]:
         if spec["splits"] != "fixed" and not _seeds(spec["splits"]):

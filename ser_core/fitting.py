@@ -1,7 +1,7 @@
 """How one fold of a cell is fitted and predicted; with `classical`, all code that decides predictions."""
 
 import functools
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -102,7 +102,8 @@ def fit_fold(cell: Cell, seed: int, fold: int) -> tuple[pd.DataFrame, dict]:
         SerError: If the test part holds a class that the train part does not.
     """
     part, system = parts(cell, seed, fold), fit(cell, seed, fold)
-    names, x = classes(cell, part), inputs(cell, part["test"])
+    names = classes(cell, part)
+    x = inputs(replace(cell, features=cell.test_features or cell.features), part["test"])
     answers = [names[i] for i in system.final.predict(x)]
     probabilities = system.final.predict_proba(x) if hasattr(system.final, "predict_proba") else None
     facts = {

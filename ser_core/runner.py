@@ -59,6 +59,8 @@ def data_of(cell: AnyCell) -> str:
         if cell.recipe.reads:
             found += [text_hash(corpus, cell.recipe) for corpus in names]
         return store.digest(found) if len(found) > 1 else found[0]
+    if cell.test_features:
+        return store.digest([data_hash(cell.corpus, name) for name in (cell.features, cell.test_features)])
     return data_hash(cell.corpus, cell.features)
 
 

@@ -186,6 +186,47 @@ def test_the_same_word_before_and_in_the_clip_is_two_words():
     np.testing.assert_allclose(np.square(x).sum(1), 1000)
 
 
+def answers(train, test, emotion, c):
+    """Predictions for the test texts of scikit-learn's own pipeline, fitted on the training texts."""
+    vectorizer = TfidfVectorizer(ngram_range=(1, 2), token_pattern=r"\b\w+\b", sublinear_tf=True, min_df=2)
+    system = LogisticRegression(C=1000 * c, class_weight="balanced", max_iter=10_000, tol=1e-8)
+    system.fit(vectorizer.fit_transform(train), emotion[train.index])
+    return pd.Series(system.predict(vectorizer.transform(test)), index=test.index)
+
+
+def test_errors_in_the_test_part_alone_are_met_by_a_model_of_what_was_said(series, write):
+    plain, heard = run(write(tune=True, test_features=[None, "words-wer40"]))
+    assert heard.system == "meld.official.words.logreg.tfidf.tuned.on-words-wer40"
+    said, wrong = (features.load("meld", name)["text"] for name in ("words", "words-wer40"))
+    clips = corpora.table("meld")
+    learnt, tested = clips["split"] != "test", clips["split"] == "test"
+    (fact,), (other) = heard.info["folds"], plain.info["folds"][0]
+    assert {name: fact[name] for name in ("chosen", "dev_uar")} == {name: other[name] for name in ("chosen", "dev_uar")}
+    expected = answers(said[learnt], wrong[tested], clips["emotion"], fact["chosen"]["C"])
+    assert heard.predictions.set_index("clip")["prediction"].to_dict() == expected.to_dict()
+    right = [(made.predictions["truth"] == made.predictions["prediction"]).mean() for made in (plain, heard)]
+    assert right[0] > 0.95 > right[1] + 0.05
+    assert heard.info["data"] != plain.info["data"]
+
+
+def test_words_with_errors_have_the_rate_that_their_name_says(series):
+    import jiwer
+
+    said = features.load("meld", "words")["text"]
+    vocabulary = {word for text in said for word in text.split()}
+    for name in ("words-wer10", "words-wer40"):
+        wrong = features.load("meld", name)["text"]
+        pd.testing.assert_series_equal(wrong, features.load("meld", name)["text"])
+        assert {word for text in wrong for word in text.split()} <= vocabulary
+        # Of some 930 words; alignment finds a little less than was made.
+        assert jiwer.wer(said.tolist(), wrong.tolist()) == pytest.approx(texts.WER[name], abs=0.05)
+
+
+def test_numbers_of_sentences_bear_no_errors(committed):
+    assert "puts errors into their words" in features.refusal("savee", "words-wer20")
+    assert features.refusal("ravdess", "words-wer20") is features.refusal("meld", "minilm-wer40") is None
+
+
 def test_vocabulary_and_document_frequencies_are_of_the_train_part(series, write):
     run(write())
     cell = experiments.load(write()).cells[0]
@@ -210,9 +251,12 @@ def test_another_word_makes_a_run_stale(series, write):
         ({"normalisations": ["train"]}, r"\['words'\] take the normalisation 'tfidf' and other feature sets never do"),
         ({"normalisations": ["tfidf", "none"]}, "make an experiment of words alone"),
         ({"features": ["minilm", "words"]}, r"not \['tfidf'\] of \['minilm', 'words'\]; make an experiment"),
-        ({"features": ["minilm"]}, r"'tfidf' is for \['words', 'words-2', 'words-5'\], not for \['minilm'\]"),
+        ({"features": ["minilm"]}, r"'tfidf' is for \['words', 'words-2', 'words-5', .*\], not for \['minilm'\]"),
         ({"models": ["bayes", "logreg"]}, r"are classified by some of \['logreg', 'svm-linear'\], not by \['bayes'\]"),
         ({"features": ["words-3"]}, r"unknown features \['words-3'\]"),
+        ({"test_features": ["words"]}, "'words' cannot stand for 'words' in the test part; name one with its columns"),
+        ({"test_features": ["words-wer20", "levels"]}, "'levels' cannot stand for 'words' in the test part"),
+        ({"test_features": ["words-wer30"]}, r"unknown test_features \['words-wer30'\]; expected some of"),
     ],
 )
 def test_words_and_numbers_do_not_mix(write, changes, line):

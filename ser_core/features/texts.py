@@ -2,15 +2,19 @@
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from ser_core import corpora, dialogues
 from ser_core.errors import SerError
 
-WORDS = {"words": 0, "words-2": 2, "words-5": 5}
+WER = {f"{name}-wer{percent}": percent / 100 for name in ("words", "minilm") for percent in (10, 20, 40)}
+"""Feature sets of what is said with errors put in, and the word error rate of each, see `dialogues.corrupt`."""
+
+WORDS = {"words": 0, "words-2": 2, "words-5": 5} | {name: 0 for name in WER if name.startswith("words")}
 """Feature sets that are texts, and how many turns of the dialogue before the clip's own each has."""
 
-SENTENCES = {"minilm": 0, "minilm-2": 2, "minilm-5": 5}
+SENTENCES = {"minilm": 0, "minilm-2": 2, "minilm-5": 5} | {name: 0 for name in WER if name.startswith("minilm")}
 """Feature sets that an encoder of text computes, and how many turns before the clip's own it reads."""
 
 
@@ -33,6 +37,8 @@ def refusal(corpus: str, name: str, clips: pd.DataFrame) -> str | None:
         return None
     if clips["sentence"].isna().any():
         return f"{corpus} does not say for every clip what is said in it; '{name}' needs that"
+    if name in WER:
+        return f"{corpus} says which sentences are the same, not what they are; '{name}' puts errors into their words"
     # Which sentence it is can be looked up by its number, but a number has no meaning that could be encoded.
     return None if name in WORDS else f"{corpus} says which sentences are the same, not what they are: use 'words'"
 
@@ -43,7 +49,8 @@ def turns(
     """Return what is said in each clip, after what was said before it.
 
     Who speaks is not named, so that these are words alone. A corpus that numbers its sentences and does not write
-    them down has one made-up word for each.
+    them down has one made-up word for each. Words that are put in by error are drawn from those of the corpus, the
+    common ones more often.
 
     Args:
         corpus: Name of the corpus.
@@ -70,7 +77,14 @@ def turns(
         found = dialogues.said(clips, corpus, (WORDS | SENTENCES)[name], named=False, folder=folder)
     else:
         found = {clip: (text,) for clip, text in clips["sentence"].str.replace(r"\W", "_", regex=True).items()}
-    return {clip: tuple(" ".join(turn.split()) for turn in found[clip]) for clip in clips.index}
+    found = {clip: tuple(" ".join(turn.split()) for turn in found[clip]) for clip in clips.index}
+    if name not in WER:
+        return found
+    spoken = [word for (line,) in found.values() for word in line.split()]
+    return {
+        clip: (dialogues.corrupt(line, WER[name], np.random.default_rng([6, i]), spoken),)
+        for i, (clip, (line,)) in enumerate(found.items())
+    }
 
 
 def words(corpus: str, name: str, clips: pd.DataFrame | None = None) -> pd.DataFrame:

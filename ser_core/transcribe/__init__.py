@@ -3,15 +3,13 @@
 from ser_core.transcribe.checkpoints import TASKS, Checkpoint, find
 from ser_core.transcribe.decoding import FLOOR_DB, SHORTEST_S
 from ser_core.transcribe.transcription import load, summary, transcribe
-from ser_core.transcribe.words import ERROR_SHARES, corrupt, wer
+from ser_core.transcribe.words import wer
 
 __all__ = [
-    "ERROR_SHARES",
     "FLOOR_DB",
     "SHORTEST_S",
     "TASKS",
     "Checkpoint",
-    "corrupt",
     "find",
     "load",
     "summary",

@@ -1,14 +1,8 @@
-"""Word errors of transcripts: counted by alignment, and made on purpose at a given rate."""
+"""Word errors of transcripts, counted by alignment."""
 
-from collections.abc import Sequence
-
-import numpy as np
 import pandas as pd
 
 from ser_core.errors import SerError
-
-ERROR_SHARES = {"substitution": 0.6, "deletion": 0.2, "insertion": 0.2}
-"""Of the errors of `corrupt`: a convention of ours. As many deletions as insertions keep the expected length."""
 
 
 def wer(references: pd.Series, hypotheses: pd.Series, *, language: str) -> pd.DataFrame:
@@ -58,46 +52,3 @@ def wer(references: pd.Series, hypotheses: pd.Series, *, language: str) -> pd.Da
     table = pd.DataFrame(rows, index=references.index, columns=[*kinds, "words"], dtype="int64")
     table.insert(3, "errors", table[kinds].sum(axis=1))
     return table.assign(wer=table["errors"] / table["words"].where(table["words"] > 0))
-
-
-def corrupt(text: str, wer: float, rng: np.random.Generator, vocabulary: Sequence[str]) -> str:
-    """Return a text with about the errors that a recogniser of this word error rate makes.
-
-    Each word, by itself, bears an error with probability ``wer``: it is replaced (60 %), left out (20 %) or
-    followed by a word too many (20 %, see `ERROR_SHARES`). Words to put in are drawn from the vocabulary at
-    random. A recogniser's errors are others: they sound like what was said, and they come in runs.
-
-    `wer` counts an insertion and a deletion near each other as one substitution, and so finds a little less: about
-    0.295 of 0.3, 0.48 of 0.5, 0.9 of 1.
-
-    Args:
-        text: Words between white space.
-        wer: The error rate, in [0, 1].
-        rng: Source of chance; the same state gives the same text.
-        vocabulary: Words to put in, spelt as those of the text; at least two different ones.
-
-    Returns:
-        The text, one space between words; it may be empty.
-
-    Raises:
-        SerError: If the rate is not in [0, 1], or the vocabulary has fewer than two words.
-
-    Examples:
-        >>> corrupt("dogs are sitting by the door", 0.5, np.random.default_rng(1), ["kids", "talking", "the"])
-        'the are sitting the by the'
-    """
-    if not 0 <= wer <= 1:
-        raise SerError(f"a word error rate of {wer} cannot be made; expected one in [0, 1]")
-    if len(set(vocabulary)) < 2:
-        raise SerError(f"the vocabulary has {len(set(vocabulary))} different words; expected at least 2")
-    words = []
-    for word in text.split():
-        error = rng.choice(["", *ERROR_SHARES], p=[1 - wer, *(wer * share for share in ERROR_SHARES.values())])
-        if error in ("", "insertion"):
-            words.append(word)
-        if error in ("substitution", "insertion"):
-            drawn = vocabulary[rng.integers(len(vocabulary))]
-            while error == "substitution" and drawn == word:
-                drawn = vocabulary[rng.integers(len(vocabulary))]
-            words.append(drawn)
-    return " ".join(words)
