@@ -1,4 +1,4 @@
-"""What both benchmarks share: sounds, encoders, taking turns, facts of the machine, and the file of results."""
+"""What the benchmarks share: sounds, encoders, taking turns, facts of the machine, and the file of results."""
 
 import argparse
 import os

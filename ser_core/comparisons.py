@@ -88,7 +88,7 @@ def difference(
         a: Predictions of the first system.
         b: Predictions of the second system, for the same clips with the same truth and clusters. If both have the
             same seeds, then for the same (seed, clip) pairs; else each seed of each must cover the same clips.
-        metric: One of `ser_core.metrics.METRICS`, or ``recall:<class>``.
+        metric: One of `ser_core.metrics.METRICS`, or ``recall:<class>`` or ``f1:<class>``.
         unit: The column to resample and to swap by.
         classes: The classes of the task; by default `ser_core.metrics.class_names` of both.
         method: ``expanded`` or ``percentile``, see `ser_core.intervals.from_counts`.

@@ -132,7 +132,7 @@ def interval(predictions: pd.DataFrame, metric: str = "uar", *, unit: str = "spe
 
     Args:
         predictions: See `ser_core.metrics.validate`.
-        metric: One of `ser_core.metrics.METRICS`, or ``recall:<class>``.
+        metric: One of `ser_core.metrics.METRICS`, or ``recall:<class>`` or ``f1:<class>``.
         unit: The column to resample. ``clip`` gives the interval that pretends clips are independent.
         **options: ``classes``, and all of `from_counts`.
 
@@ -178,7 +178,7 @@ def from_counts(
 
     Args:
         counts: Shape (S, G, K, K), as from `counts`.
-        metric: One of `ser_core.metrics.METRICS`, or ``recall:<class>``.
+        metric: One of `ser_core.metrics.METRICS`, or ``recall:<class>`` or ``f1:<class>``.
         classes: The K classes in order.
         unit: What a cluster is, for messages.
         method: ``expanded``: percentiles moved outwards by the factor that a t interval has over a normal one with
@@ -192,7 +192,7 @@ def from_counts(
     Returns:
         The interval. It is refused, with NaN ends and the reason, if clusters are too few, if a class that the
         metric averages has too few effective clusters, or if one would be absent from over 5 % of resamples; those
-        that lack the class of a ``recall:`` are left out.
+        that lack the one class of a metric are left out.
 
     Raises:
         SerError: If the method or metric is unknown.
@@ -235,7 +235,7 @@ def why_refused(
 
     Args:
         tables: Counts of shape (S, G, K, K), one for each system that the interval is of.
-        metric: See `from_counts`; the recall of one class asks for that class only.
+        metric: See `from_counts`; that of one class asks for that class only.
         classes: The K classes in order.
         unit: What a cluster is.
         min_effective: The fewest effective clusters a class may have.
@@ -245,18 +245,18 @@ def why_refused(
         >>> why_refused([np.ones((1, 3, 2, 2))], "uar", ["happy", "sad"], "speaker", 3.0, 5)
         '3 speakers, fewer than 5'
     """
-    g = tables[0].shape[1]
+    g, only = tables[0].shape[1], metric.partition(":")[2]
     if g < min_clusters:
         return f"{g} {unit}{'s' if g > 1 else ''}, fewer than {min_clusters}"
     for table in tables:
         having = (metrics.support(table) > 0).any(axis=0).sum(axis=0)
         for name, n_effective, n_having in zip(classes, effective(table), having, strict=True):
-            if metric.startswith("recall:") and metric != f"recall:{name}":
+            if only and name != only:
                 continue
             if 0 < n_effective < min_effective:
                 return f"{name}: {n_effective:.1f} effective {unit}s, fewer than {min_effective:g}"
             if n_having and (missing := (1 - n_having / g) ** g) > MAX_ABSENT:
                 return f"{name}: absent from {missing:.0%} of resamples, more than {MAX_ABSENT:.0%}"
-            if metric.startswith("recall:") and not n_having:
+            if only and not n_having:
                 return "no clip of the class"
     return None

@@ -232,7 +232,7 @@ METRICS: dict[str, Metric] = {"uar": uar, "wa": wa, "macro_f1": macro_f1, "weigh
 
 
 def metric(name: str, classes: Sequence[str]) -> Metric:
-    """Return the metric of a name: one of `METRICS`, or ``recall:<class>`` for the recall of one class.
+    """Return the metric of a name: one of `METRICS`, or ``recall:<class>`` or ``f1:<class>`` for that of one class.
 
     Raises:
         SerError: If there is no such metric or class.
@@ -244,10 +244,13 @@ def metric(name: str, classes: Sequence[str]) -> Metric:
     if name in METRICS:
         return METRICS[name]
     kind, _, word = name.partition(":")
-    if kind == "recall" and word in classes:
+    of_each = {"recall": recalls, "f1": f1s}
+    if kind in of_each and word in classes:
         column = list(classes).index(word)
-        return lambda confusion: recalls(confusion)[..., column]
-    raise SerError(f"no metric '{name}'; there are {list(METRICS)} and 'recall:<class>' of {list(classes)}")
+        return lambda confusion: of_each[kind](confusion)[..., column]
+    raise SerError(
+        f"no metric '{name}'; there are {list(METRICS)}, and 'recall:<class>' and 'f1:<class>' of {list(classes)}"
+    )
 
 
 def absent(truth: Sequence[str], classes: Sequence[str]) -> tuple[str, ...]:

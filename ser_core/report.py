@@ -16,7 +16,7 @@ from ser_core.errors import SerError
 _INJECTED = "# Parameters"
 """How papermill begins the cell that it puts after the parameters cell."""
 
-METRICS = ("uar", "wa", "wf1", "macro_f1")
+METRICS = ("uar", "wa", "wf1", "macro_f1", "f1")
 STUDY = ("citation", "where", "corpus", "classes", "n_clips", "protocol", "speaker_independent", "faults")
 """What `published` must know of a study."""
 
@@ -215,9 +215,9 @@ def published(path: Path | None = None) -> pd.DataFrame:
         path: The file; ``book/published.yaml`` if not given.
 
     Returns:
-        One row a figure, indexed by study, system and metric (``uar``, ``wa``, ``wf1`` or ``macro_f1``), with value
-        and sd in [0, 1] and the study's citation, where, corpus, classes, n_clips, protocol, speaker_independent
-        and faults; what is not stated is missing.
+        One row a figure, indexed by study, system and metric (one of `METRICS`), with value and sd in [0, 1] and the
+        study's citation, where, corpus, classes, n_clips, protocol, speaker_independent and faults; what is not stated
+        is missing.
 
     Raises:
         SerError: If a study lacks a field or has an unknown one, or a value is not in [0, 1].

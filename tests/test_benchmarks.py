@@ -9,7 +9,7 @@ import pytest
 from ser_core import store
 
 
-@pytest.mark.parametrize("name", ["embedding", "finetuning"])
+@pytest.mark.parametrize("name", ["embedding", "finetuning", "fusion"])
 def test_a_benchmark_writes_its_measurements(name, tmp_path):
     out = tmp_path / "found.json"
     script = store.repository() / "benchmarks" / f"{name}.py"

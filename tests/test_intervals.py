@@ -24,7 +24,7 @@ def test_counts_are_those_of_each_seed_and_speaker():
 
 
 @pytest.mark.parametrize("unit", ["speaker", "clip"])
-@pytest.mark.parametrize("metric", ["uar", "macro_f1", "recall:sad"])
+@pytest.mark.parametrize("metric", ["uar", "macro_f1", "recall:sad", "f1:sad"])
 def test_interval_equals_that_of_scipy(unit, metric):
     table = system(clips=240)
     mine = intervals.interval(table, metric, unit=unit, method="percentile")
@@ -120,6 +120,7 @@ def test_a_class_from_too_few_speakers_is_refused():
     assert intervals.effective(intervals.counts(few))[3] == pytest.approx(expected)
     assert intervals.interval(few, min_effective=1).refusal == "sad: absent from 11% of resamples, more than 5%"
     assert intervals.interval(few, "recall:happy").refusal is None
+    assert intervals.interval(few, "f1:happy").refusal is None
     assert intervals.interval(few, "recall:sad").refusal == result.refusal
 
 

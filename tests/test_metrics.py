@@ -112,3 +112,13 @@ def test_messages_state_both_sides():
         metrics.confusion(["a"], ["x"], ["a", "b"])
     with pytest.raises(SerError, match="no metric 'f1'; there are .*'uar'"):
         metrics.metric("f1", CLASSES)
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_metrics_of_one_class_are_scikit_learns(name):
+    rng = np.random.default_rng(4)
+    truth, prediction = (rng.choice(CLASSES, 200).tolist() for _ in range(2))
+    matrix = metrics.confusion(truth, prediction, CLASSES)
+    for kind, theirs in (("recall", sklearn_metrics.recall_score), ("f1", sklearn_metrics.f1_score)):
+        expected = theirs(truth, prediction, labels=[name], average="macro")
+        assert float(metrics.metric(f"{kind}:{name}", CLASSES)(matrix)) == pytest.approx(expected)
