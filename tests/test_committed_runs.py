@@ -78,7 +78,7 @@ def test_run_was_made_from_the_code_and_the_data_that_are_there(name):
     if run.info["versions"]["python"].rpartition(".")[0] == platform.python_version().rpartition(".")[0]:
         assert runner.code_of(cell) == run.info["code"]
     members = [member.split("/")[0] for member in getattr(cell, "members", ()) if member.count("/") == 2]
-    for extractor in [cell.features] if isinstance(cell, cells.Cell) else members:
+    for extractor in filter(None, [cell.features, cell.test_features] if isinstance(cell, cells.Cell) else members):
         try:
             features.load(cell.corpus, extractor)
         except SerError:
