@@ -135,7 +135,10 @@ def test_speakers_are_named_among_those_of_their_test_part(name):
     cell, run = CELLS[name], runs.read(*name.split("/"))
     for when in ("before", "after"):
         if not (runs.folder(*name.split("/")) / f"speakers-{when}.parquet").exists():
-            assert (run.predictions.groupby(["seed", "fold"])["speaker"].nunique() < 2).all()
+            # Nobody is told apart where there is one speaker, or where one has a single clip.
+            clips_each = run.predictions.groupby(["seed", "fold"])["speaker"].value_counts()
+            fewest = clips_each.groupby(["seed", "fold"]).agg(["size", "min"])
+            assert ((fewest["size"] < 2) | (fewest["min"] < 2)).all()
             continue
         table = runs.other(name, f"speakers-{when}")
         clips = clips_of(cell.corpus, cell.labels)
