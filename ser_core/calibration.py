@@ -1,10 +1,16 @@
-"""What the probabilities of a system are worth: Brier score, reliability table and expected calibration error."""
+"""What probabilities are worth: Brier score, reliability, calibration error; and how they change with the priors."""
+
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 
 from ser_core import metrics
 from ser_core.errors import SerError
+
+# Of the estimation of priors: the largest change of a share that counts as none, and when to give up.
+_CONVERGED = 1e-7
+_MOST_ITERATIONS = 10_000
 
 
 def probabilities(predictions: pd.DataFrame) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -113,3 +119,59 @@ def ece(predictions: pd.DataFrame, *, n_bins: int = 10) -> float:
         bins = calibration(rows, n_bins=n_bins)
         errors.append(((bins["confidence"] - bins["accuracy"]).abs() * bins["n"]).sum() / len(rows))
     return float(np.mean(errors))
+
+
+def prior_shift(predictions: pd.DataFrame, priors: Mapping[str, float]) -> pd.DataFrame:
+    """Adapt probabilities to the class frequencies of the clips they are of, estimated from these clips by EM.
+
+    It is assumed that a class sounds alike in training and in test, and only how often it comes differs; and that the
+    probabilities are calibrated for the priors that are given. Where they are not, as those of a strongly regularised
+    system on another corpus, it can end with one class for every clip. Each seed and each fold is adapted by itself. No
+    label is read, but all clips of a fold are read together: the result is transductive.
+
+    Source:
+        Saerens, Latinne and Decaestecker, "Adjusting the outputs of a classifier to new a priori probabilities",
+        Neural Computation 14, 2002.
+
+    Args:
+        predictions: See `ser_core.metrics.validate`; with ``p_<class>`` columns.
+        priors: The share of each class that the probabilities speak of, each above 0, with sum 1: in the training
+            part, or the same for all where a classifier weighs its classes to balance.
+
+    Returns:
+        The predictions with other probabilities, and with the likeliest class as the prediction. The mean of the
+        probabilities in a fold is the estimated frequency of each class.
+
+    Raises:
+        SerError: If there are no ``p_<class>`` columns, or the priors are not those of their classes.
+
+    Examples:
+        >>> row = {"clip": list("abc"), "truth": "sad", "prediction": ["sad", "sad", "happy"]}
+        >>> table = pd.DataFrame(row | {"p_happy": [0.2, 0.3, 0.6], "p_sad": [0.8, 0.7, 0.4]})
+        >>> prior_shift(table, {"happy": 0.5, "sad": 0.5})["prediction"].tolist()
+        ['sad', 'sad', 'sad']
+    """
+    values, names = probabilities(predictions)
+    given = np.array([priors.get(name, np.nan) for name in names], dtype=float)
+    if set(priors) != set(names) or not (given > 0).all() or abs(given.sum() - 1) > 1e-6:
+        raise SerError(f"the priors {dict(priors)} are not a share above 0 of each of {list(names)}, with sum 1")
+    folds = predictions.get("fold", pd.Series(0, index=predictions.index))
+    seeds = predictions.get("seed", pd.Series(0, index=predictions.index))
+    values = values.copy()  # pandas' own are read-only
+    for rows in predictions.groupby([seeds.to_numpy(), folds.to_numpy()]).indices.values():
+        values[rows] = _expectation_maximisation(values[rows], given)
+    answers = np.array(names, dtype="object")[values.argmax(axis=1)]
+    columns = {metrics.PROBABILITY + name: values[:, i] for i, name in enumerate(names)}
+    return predictions.assign(prediction=pd.Series(answers, index=predictions.index, dtype="str"), **columns)
+
+
+def _expectation_maximisation(values: np.ndarray, given: np.ndarray) -> np.ndarray:
+    """Return the probabilities of clips, shape (n_clips, K), under the priors that make these clips likeliest."""
+    estimate, adapted = given, values
+    for _ in range(_MOST_ITERATIONS):
+        adapted = values * (estimate / given)
+        adapted /= adapted.sum(axis=1, keepdims=True)
+        before, estimate = estimate, adapted.mean(axis=0)
+        if np.abs(estimate - before).max() < _CONVERGED:
+            break
+    return adapted

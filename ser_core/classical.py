@@ -13,8 +13,12 @@ NORMALISATIONS = {
     "none": "features as extracted",
     "train": "z-score with the training clips' mean and deviation",
     "speaker": "z-score of each speaker with all of that speaker's clips, unlabelled test clips too (transductive)",
+    "corpus": "z-score of each corpus with all of its clips, unlabelled test clips too (transductive)",
+    "coral": "z-score of each corpus, then the training clips' covariance made that of the test clips (transductive)",
     "tfidf": "of words: tf-idf of one and two of them, with the training clips' vocabulary and document frequencies",
 }
+# Of those that scale each group of clips by itself: the column of the Clips table that says the group.
+_GROUPED_BY = {"speaker": "speaker", "corpus": "corpus", "coral": "corpus"}
 # The classifiers that take sparse tables as large as a vocabulary, and whose grids were looked at with them.
 OF_WORDS = ("logreg", "svm-linear")
 # The length of each clip's tf-idf vector. The grids of C are for standardised features, whose vectors have about the
@@ -203,13 +207,14 @@ def model(name: str) -> Model:
     return MODELS[name]
 
 
-def normalise(features: pd.DataFrame, speakers: pd.Series, normalisation: str) -> pd.DataFrame:
-    """Apply the part of a normalisation that needs no training clips: z-scores per speaker.
+def normalise(features: pd.DataFrame, clips: pd.DataFrame, normalisation: str) -> pd.DataFrame:
+    """Apply the part of a normalisation that does not ask which clips are trained on: z-scores per speaker or corpus.
 
     Args:
         features: Shape (n_clips, n_features), indexed by clip.
-        speakers: Speaker of each clip, indexed by clip.
-        normalisation: A key of `NORMALISATIONS`; all but ``speaker`` return the features as they are.
+        clips: Clips table of these clips, of which the column speaker or corpus is used.
+        normalisation: A key of `NORMALISATIONS`; all but ``speaker``, ``corpus`` and ``coral`` return the features as
+            they are.
 
     Returns:
         A table of the same shape.
@@ -219,17 +224,21 @@ def normalise(features: pd.DataFrame, speakers: pd.Series, normalisation: str) -
 
     Examples:
         >>> x = pd.DataFrame({"f": [1.0, 3.0, 10.0, 30.0]}, index=list("abcd"))
-        >>> normalise(x, pd.Series(["s", "s", "t", "t"], index=list("abcd")), "speaker")["f"].tolist()
+        >>> clips = pd.DataFrame({"speaker": ["s", "s", "t", "t"], "corpus": "toy"}, index=list("abcd"))
+        >>> normalise(x, clips, "speaker")["f"].tolist()
         [-1.0, 1.0, -1.0, 1.0]
     """
     if normalisation not in NORMALISATIONS:
         raise SerError(f"unknown normalisation '{normalisation}'; expected one of {sorted(NORMALISATIONS)}")
-    if normalisation != "speaker":
+    if normalisation not in _GROUPED_BY:
         return features
-    speakers = speakers.reindex(features.index)
-    if speakers.isna().any():
-        raise SerError(f"normalisation 'speaker' needs a speaker for every clip; {speakers.isna().sum()} have none")
-    groups = features.groupby(speakers.to_numpy())
+    column = _GROUPED_BY[normalisation]
+    names = clips[column].reindex(features.index)
+    if names.isna().any():
+        raise SerError(
+            f"normalisation '{normalisation}' needs a {column} for every clip; {names.isna().sum()} have none"
+        )
+    groups = features.groupby(names.to_numpy())
     deviation = groups.transform("std", ddof=0)
     return (features - groups.transform("mean")) / deviation.where(deviation > 0, 1.0)
 
@@ -240,7 +249,7 @@ def pipeline(name: str, normalisation: str, *, seed: int = 0, **parameters):
     Args:
         name: A key of `MODELS`.
         normalisation: A key of `NORMALISATIONS`; ``train`` adds a scaler, ``tfidf`` a vectoriser of texts, each
-            fitted with the classifier.
+            fitted with the classifier. What ``coral`` adds needs the test clips, see `ser_core.fitting.Coral`.
         seed: Seed of the classifier.
         **parameters: Hyperparameters of the classifier to set.
 

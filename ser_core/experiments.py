@@ -9,7 +9,7 @@ import pandas as pd
 import yaml
 
 from ser_core import classical, corpora, dialogues, features, splits
-from ser_core.cells import AnyCell, Cell, FusionCell, TrainingCell, division, make_folds
+from ser_core.cells import AnyCell, Cell, FusionCell, TrainingCell, clips_of, division, make_folds
 from ser_core.errors import RefusalError, SerError
 from ser_core.recipes import recipe
 
@@ -17,11 +17,12 @@ FIELDS = {
     "name": "name of the experiment and of its folder of Runs",
     "question": "what it is to answer, one sentence",
     "corpora": "corpora to use; names joined by '+' are one corpus of all their clips",
+    "pairs": "true: all unions of two of the corpora in place of the corpora",
     "protocols": "split protocols",
     "features": "feature sets",
     "test_features": "for each feature set, what the test part is given instead, with the same columns; null: the same",
     "models": "names of classifiers",
-    "normalisations": "none, train, speaker; of words only, and for them alone, tfidf",
+    "normalisations": "none, train, speaker, corpus, coral; of words only, and for them alone, tfidf",
     "networks": "instead of features, models and normalisations: name of a network to its settings",
     "recipe": "settings that the networks share, see ser_core.recipes.Recipe",
     "fusions": "instead of all these: name of a fusion to its members, rule, and whether seeds are averaged",
@@ -33,6 +34,7 @@ FIELDS = {
     "train_clips": "null, a number, or 'match': the smallest training part among the protocols, for every protocol",
 }
 _DEFAULTS = {
+    "pairs": False,
     "features": [],
     "test_features": [None],
     "models": [],
@@ -57,7 +59,8 @@ class Experiment:
         name: Name of the folder of its Runs.
         question: What it is to answer.
         cells: The systems to run.
-        refused: Rows corpus, what (a protocol or a feature set), reason: what the data cannot support.
+        refused: Rows corpus, what (a protocol or a feature set), reason: what the data cannot support; of a union under
+            a protocol such as ``corpus+2`` also each corpus that is not tested.
     """
 
     name: str
@@ -94,6 +97,7 @@ def load(path: Path | str) -> Experiment:
     if content["name"] != path.stem:
         raise SerError(f"{path}: its name is '{content['name']}', not that of the file, '{path.stem}'")
     spec = _DEFAULTS | content
+    spec["corpora"] = _pairs(path, spec)
     _check_names(path, spec, set(content))
     made = _training_cells if spec["networks"] else _fusion_cells if spec["fusions"] else _feature_cells
     cells, refused = made(path, spec)
@@ -105,8 +109,22 @@ def load(path: Path | str) -> Experiment:
         content["name"],
         content["question"],
         tuple(cells),
-        pd.DataFrame(refused, columns=["corpus", "what", "reason"]),
+        pd.DataFrame(refused, columns=["corpus", "what", "reason"]).drop_duplicates(ignore_index=True),
     )
+
+
+def _pairs(path: Path, spec: dict) -> list[str]:
+    """Return the corpora of an experiment file, or all unions of two of them."""
+    listed = spec["corpora"]
+    if not isinstance(spec["pairs"], bool):
+        raise SerError(f"{path}: 'pairs' is true or false, not {spec['pairs']!r}")
+    if not spec["pairs"]:
+        return listed
+    if not isinstance(listed, list) or not all(isinstance(name, str) and "+" not in name for name in listed):
+        raise SerError(f"{path}: 'pairs' joins corpora of a list of single ones, not {listed!r}")
+    if len(set(listed)) < max(len(listed), 2):
+        raise SerError(f"{path}: 'pairs' joins two corpora or more, each listed once, not {listed}")
+    return ["+".join(pair) for pair in itertools.combinations(sorted(listed), 2)]
 
 
 def _training_cells(path: Path, spec: dict) -> tuple[list[TrainingCell], list[dict]]:
@@ -127,7 +145,7 @@ def _training_cells(path: Path, spec: dict) -> tuple[list[TrainingCell], list[di
             try:
                 if reason := _unsupported(made):
                     raise RefusalError(reason)
-                division(made, 0)
+                refused += _left_out(corpus, protocol, spec, [division(made, 0)])
                 cells.append(made)
             except RefusalError as error:
                 refused.append({"corpus": corpus, "what": protocol, "reason": str(error)})
@@ -178,7 +196,10 @@ def _feature_cells(path: Path, spec: dict) -> tuple[list[Cell], list[dict]]:
         for protocol in spec["protocols"]:
             folds = _n_folds(spec["folds"], corpus, protocol)
             try:
-                possible.append((protocol, folds, _smallest_train(spec, corpus, protocol, folds)))
+                made = _divisions(spec, corpus, protocol, folds)
+                refused += _left_out(corpus, protocol, spec, made)
+                sizes = [table.loc[table["role"] == "train", "fold"].value_counts().min() for table in made]
+                possible.append((protocol, folds, int(min(sizes))))
             except RefusalError as error:
                 refused.append({"corpus": corpus, "what": protocol, "reason": str(error)})
         named = {*spec["features"], *spec["test_features"]} - {None}
@@ -210,11 +231,17 @@ def _feature_cells(path: Path, spec: dict) -> tuple[list[Cell], list[dict]]:
     return cells, refused
 
 
-def _smallest_train(spec: dict, corpus: str, protocol: str, n_folds: int | str) -> int:
-    """Return the clips of the smallest training part in all divisions that the seeds make."""
+def _divisions(spec: dict, corpus: str, protocol: str, n_folds: int | str) -> list[pd.DataFrame]:
+    """Return all divisions that the seeds make."""
     seeds = spec["seeds"] if spec["splits"] == "per-seed" else [0]
-    made = [make_folds(corpus, spec["labels"], protocol, n_folds, seed, None, spec["tune"]) for seed in seeds]
-    return int(min(folds.loc[folds["role"] == "train", "fold"].value_counts().min() for folds in made))
+    return [make_folds(corpus, spec["labels"], protocol, n_folds, seed, None, spec["tune"]) for seed in seeds]
+
+
+def _left_out(corpus: str, protocol: str, spec: dict, made: list[pd.DataFrame]) -> list[dict]:
+    """Return the corpora that divisions of a union do not test; raise a RefusalError if a fold cannot be trained."""
+    for folds in made:
+        splits.check_training(folds, clips_of(corpus, spec["labels"]))
+    return [{"corpus": corpus, "what": protocol, "reason": reason} for reason in made[0].attrs["refused"]]
 
 
 def _n_folds(folds: int | str | dict, corpus: str, protocol: str) -> int | str:

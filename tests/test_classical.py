@@ -63,19 +63,20 @@ def test_models_called_deterministic_do_not_hear_the_seed(name, task):
     np.testing.assert_array_equal(first, second)
 
 
-def test_speaker_normalisation_is_a_scaler_per_speaker():
+@pytest.mark.parametrize("normalisation", ["speaker", "corpus", "coral"])
+def test_a_normalisation_by_groups_is_a_scaler_per_group(normalisation):
     rng = np.random.default_rng(1)
     features = pd.DataFrame(rng.normal(5, 3, size=(30, 4)), index=[f"c{i}" for i in range(30)])
-    speakers = pd.Series([f"s{i % 3}" for i in range(30)], index=features.index)
-    ours = classical.normalise(features, speakers.sample(frac=1, random_state=0), "speaker")
-    for name in speakers.unique():
-        rows = speakers.index[speakers == name]
-        np.testing.assert_allclose(ours.loc[rows], StandardScaler().fit_transform(features.loc[rows]))
+    clips = pd.DataFrame({"speaker": [f"s{i % 3}" for i in range(30)]}, index=features.index)
+    clips["corpus"] = np.where(clips["speaker"] == "s2", "b", "a")
+    ours = classical.normalise(features, clips.sample(frac=1, random_state=0), normalisation)
+    for _, rows in clips.groupby("speaker" if normalisation == "speaker" else "corpus"):
+        np.testing.assert_allclose(ours.loc[rows.index], StandardScaler().fit_transform(features.loc[rows.index]))
 
 
 def test_a_feature_that_never_changes_stays_finite():
     features = pd.DataFrame({"f": [2.0, 2.0]}, index=["a", "b"])
-    ours = classical.normalise(features, pd.Series(["s", "s"], index=["a", "b"]), "speaker")
+    ours = classical.normalise(features, pd.DataFrame({"speaker": ["s", "s"]}, index=["a", "b"]), "speaker")
     assert ours["f"].tolist() == [0.0, 0.0]
 
 
@@ -83,7 +84,8 @@ def test_bad_names_and_missing_speakers_are_said():
     features = pd.DataFrame({"f": [1.0]}, index=["a"])
     with pytest.raises(SerError, match="unknown model 'svn'; expected one of"):
         classical.model("svn")
-    with pytest.raises(SerError, match="unknown normalisation 'corpus'"):
-        classical.normalise(features, pd.Series(["s"], index=["a"]), "corpus")
+    clips = pd.DataFrame({"speaker": [None]}, index=["a"])
+    with pytest.raises(SerError, match="unknown normalisation 'corpora'"):
+        classical.normalise(features, clips, "corpora")
     with pytest.raises(SerError, match="needs a speaker for every clip; 1 have none"):
-        classical.normalise(features, pd.Series([None], index=["a"]), "speaker")
+        classical.normalise(features, clips, "speaker")

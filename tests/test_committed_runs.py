@@ -103,7 +103,7 @@ def test_dev_clips_are_those_of_the_folds_and_were_not_trained_on(name):
         expected = folds[folds["role"] == "dev"].sort_values(["fold", "clip"])[["fold", "clip"]]
         here = dev[dev["seed"] == seed].sort_values(["fold", "clip"])[["fold", "clip"]]
         assert here.to_numpy().tolist() == expected.to_numpy().tolist()
-        if "speaker" in splits.PROTOCOLS[cell.protocol].test_grouping:
+        if "speaker" in splits.PROTOCOLS[cell.protocol].dev_grouping:
             for groups in groups_of(clips, folds, "speaker"):
                 assert not groups["dev"] & (groups["train"] | groups["test"])
         sizes = expected.groupby("fold").size()

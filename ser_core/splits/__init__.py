@@ -10,10 +10,21 @@ from ser_core import store
 from ser_core.corpora.base import read_csv
 from ser_core.errors import RefusalError, SerError
 from ser_core.splits import grouped
-from ser_core.splits.checks import ROLES, absent, check, check_scoring, promised
+from ser_core.splits.checks import ROLES, absent, check, check_scoring, check_training, promised
 from ser_core.splits.protocols import PROTOCOLS, describe, get
 
-__all__ = ["PROTOCOLS", "ROLES", "absent", "check", "check_scoring", "describe", "make", "promised", "read"]
+__all__ = [
+    "PROTOCOLS",
+    "ROLES",
+    "absent",
+    "check",
+    "check_scoring",
+    "check_training",
+    "describe",
+    "make",
+    "promised",
+    "read",
+]
 
 
 def make(
@@ -34,12 +45,17 @@ def make(
     sentence groups exist (RAVDESS has two sentences) no third is left for dev, which is then disjoint by speaker
     only; ``attrs["dev_grouping"]`` says which it is. Groups are stratified by emotion and, where known, gender.
 
+    `corpus` leaves one corpus of a union out at a time: fold k tests all clips of the k-th in alphabetical order. Where
+    there are two, none is left for dev, so dev is speakers of the corpora trained on, with about a quarter of their
+    clips. In `corpus+2`, `corpus+5` and `corpus+10` so many speakers of the tested corpus, drawn by the seed, are
+    trained on and the others tested; a corpus with fewer than three others is trained on only, and has no fold.
+
     Args:
         clips: A Clips table.
         protocol: One of `PROTOCOLS`.
         n_folds: Number of folds, at least 2; in `speaker+sentence` of speaker groups, and at most of sentence groups.
             ``"loo"`` leaves one speaker (sentence, session) out at a time. Published splits are one fold and
-            use neither ``n_folds`` nor ``seed``.
+            use neither ``n_folds`` nor ``seed``; `corpus` and its kind make a fold a corpus, whatever ``n_folds``.
         seed: Of every random choice, 0 or more.
         train_clips: Thin each train part to this many clips, stratified by emotion, so that protocols can be compared
             at equal training size.
@@ -47,8 +63,8 @@ def make(
 
     Returns:
         Folds: columns clip, fold (from 0), role; sorted by fold, role (train, dev, test), clip.
-        ``attrs`` has protocol, seed, n_folds (the number there are), dev_grouping and notes, which list each train
-        and test part that lacks a class.
+        ``attrs`` has protocol, seed, n_folds (the number there are), dev_grouping, notes, which list each train
+        and test part that lacks a class, and refused, which lists the folds of `corpus+2` and its kind left out.
 
     Raises:
         RefusalError: If the corpus cannot support the protocol; the message says why and what to do instead.
@@ -67,17 +83,21 @@ def make(
         raise SerError(f"n_folds={n_folds!r}: expected an integer of 2 or more, or 'loo'")
     if not isinstance(seed, int | np.integer) or seed < 0:
         raise SerError(f"seed={seed!r}: expected an integer of 0 or more")
-    clips = clips.sort_index()
+    clips, refused = clips.sort_index(), {}
     if rule.published:
         if not dev:
             raise SerError(f"dev=False: '{protocol}' is a published split and comes with the dev part it has")
-        parts, dev_grouping, seed = [rule.published(clips)], rule.dev_grouping, rule.seed
+        parts, dev_grouping, seed = {0: rule.published(clips)}, rule.dev_grouping, rule.seed
+    elif rule.shots is not None:
+        parts, refused = grouped.across_corpora(clips, rule.shots, seed, dev)
+        dev_grouping = rule.dev_grouping
     else:
         if n_folds == "loo" and not rule.test_grouping:
             raise SerError(f"n_folds='loo' needs a protocol that groups, not '{protocol}'; give a number of folds")
-        parts, dev_grouping = grouped.folds_of(clips, rule.test_grouping, n_folds, seed, dev)
+        made, dev_grouping = grouped.folds_of(clips, rule.test_grouping, n_folds, seed, dev)
+        parts = dict(enumerate(made))
     rows = []
-    for fold, (train, dev_part, test) in enumerate(parts):
+    for fold, (train, dev_part, test) in parts.items():
         if train_clips is not None:
             train = _thin(clips.loc[train, "emotion"], train_clips, np.random.RandomState([seed, 2**20 + fold]), fold)
         for role, part in zip(ROLES, (train, dev_part, test), strict=True):
@@ -93,6 +113,7 @@ def make(
             for role in ("train", "test")
             for fold, names in absent(folds, clips, role).items()
         ],
+        "refused": list(refused.values()),
     }
     check(folds, clips)
     return folds
@@ -127,7 +148,8 @@ def read(path: Path, clips: pd.DataFrame) -> pd.DataFrame:
     order = table.assign(rank=table["role"].map({role: i for i, role in enumerate(ROLES)}))
     folds = order.sort_values(["fold", "rank", "clip"], ignore_index=True).drop(columns="rank")
     folds = folds.astype({"clip": "str", "role": "str"})
-    folds.attrs = {"protocol": "given", "seed": 0, "n_folds": folds["fold"].nunique(), "dev_grouping": [], "notes": []}
+    folds.attrs = {"protocol": "given", "seed": 0, "n_folds": folds["fold"].nunique(), "dev_grouping": []}
+    folds.attrs |= {"notes": [], "refused": []}
     check(folds, clips)
     return folds
 

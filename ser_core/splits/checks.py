@@ -18,8 +18,9 @@ def check(folds: pd.DataFrame, clips: pd.DataFrame) -> None:
 
     Raises:
         SerError: If a column is missing, a role or clip is unknown, a clip has two roles in a fold or is tested
-            twice, a k-fold protocol leaves a clip untested, a train or test part is empty, or two parts share a
-            speaker, sentence or session that the protocol keeps apart. The message names fold, clip and value.
+            twice, a k-fold protocol leaves a clip untested, a train or test part is empty, two parts share a
+            speaker, sentence, session or corpus that the protocol keeps apart, or a fold trains on more or fewer
+            speakers of the tested corpus than the protocol says. The message names fold, clip and value.
     """
     name = folds.attrs.get("protocol")
     rule = protocols.GIVEN if name == "given" else protocols.get(name)
@@ -33,7 +34,7 @@ def check(folds: pd.DataFrame, clips: pd.DataFrame) -> None:
     test = folds[folds["role"] == "test"]
     _first(test, test["clip"].duplicated(), "is tested in an earlier fold already")
     untested = clips.index.difference(test["clip"])
-    if name != "given" and not rule.published and len(untested):
+    if name != "given" and not rule.published and not rule.shots and len(untested):
         raise SerError(f"'{name}' tests every clip, but {len(untested)} are in no test part, first '{untested[0]}'")
     sizes = pd.crosstab(folds["fold"], folds["role"]).reindex(columns=list(ROLES), fill_value=0)
     for role in ("train", "test"):
@@ -42,9 +43,12 @@ def check(folds: pd.DataFrame, clips: pd.DataFrame) -> None:
     dev_grouping = folds.attrs.get("dev_grouping") or rule.dev_grouping
     if not set(dev_grouping) <= set(rule.dev_grouping):
         raise SerError(f"'{name}' groups dev by {list(rule.dev_grouping)}, but the folds say {list(dev_grouping)}")
+    dev_grouping = dev_grouping if sizes["dev"].any() else ()
     for columns, part, others in ((rule.test_grouping, "test", ["train", "dev"]), (dev_grouping, "dev", ["train"])):
         for column in columns:
             _check_apart(folds, clips[column], part, others)
+    if rule.shots:
+        _check_shots(folds, clips, rule.shots)
 
 
 def check_scoring(folds: pd.DataFrame, clips: pd.DataFrame, *, per_fold: bool) -> None:
@@ -76,6 +80,30 @@ def check_scoring(folds: pd.DataFrame, clips: pd.DataFrame, *, per_fold: bool) -
         raise RefusalError(
             f"no UAR: no test part has {', '.join(without[0])}; choose a protocol that tests all classes"
         )
+
+
+def check_training(folds: pd.DataFrame, clips: pd.DataFrame) -> None:
+    """Make sure that each fold trains on every class that it tests; a class that it only trains on is no fault.
+
+    Args:
+        folds: Folds.
+        clips: The Clips table they were made from.
+
+    Raises:
+        RefusalError: If a fold tests a class that its train part lacks; the message names both.
+
+    Examples:
+        >>> table = pd.DataFrame({"emotion": ["sad", "happy", "sad"]}, index=["x", "y", "z"])
+        >>> folds = pd.DataFrame({"clip": ["x", "y", "z"], "fold": 0, "role": ["train", "train", "test"]})
+        >>> check_training(folds, table)
+        >>> check_training(folds.assign(role=["test", "test", "train"]), table)
+        Traceback (most recent call last):
+        ser_core.errors.RefusalError: fold 0 tests the classes ['happy'], which its training part does not have
+    """
+    for fold, names in absent(folds, clips, "train").items():
+        tested = folds.loc[(folds["fold"] == fold) & (folds["role"] == "test"), "clip"]
+        if untrained := sorted(set(clips.loc[tested, "emotion"]) & set(names)):
+            raise RefusalError(f"fold {fold} tests the classes {untrained}, which its training part does not have")
 
 
 def absent(folds: pd.DataFrame, clips: pd.DataFrame, role: str = "test") -> dict[int, list[str]]:
@@ -117,5 +145,22 @@ def _check_apart(folds: pd.DataFrame, values: pd.Series, part: str, others: list
         row = shared.iloc[0]
         raise SerError(
             f"fold {row['fold']}: {column} '{row['value']}' is in both {part} and {row['role_y']}, which "
-            f"'{folds.attrs['protocol']}' keeps apart ({len(shared)} such {column}s)"
+            f"'{folds.attrs['protocol']}' keeps apart ({len(shared)} such cases)"
         )
+
+
+def _check_shots(folds: pd.DataFrame, clips: pd.DataFrame, shots: int) -> None:
+    """Raise unless each fold tests all speakers of one corpus but as many as are to be trained on."""
+    for fold, rows in folds.groupby("fold"):
+        part = {role: clips.loc[table["clip"]] for role, table in rows.groupby("role")}
+        names = sorted(part["test"]["corpus"].unique())
+        target = clips[clips["corpus"].isin(names)]
+        tested = target["speaker"].isin(part["test"]["speaker"])
+        kept = target.loc[~tested, "speaker"].nunique()
+        if len(names) > 1 or kept != shots or tested.sum() != len(part["test"]):
+            raise SerError(
+                f"fold {fold}: {len(part['test'])} of {len(target)} clips of {', '.join(names)} are tested, without "
+                f"{kept} speakers; '{folds.attrs['protocol']}' tests one corpus, all but {shots} speakers of it"
+            )
+        if "dev" in part and (inside := part["dev"]["corpus"].isin(names)).any():
+            raise SerError(f"fold {fold}: dev clip '{part['dev'].index[inside][0]}' is of the corpus that is tested")

@@ -1,4 +1,4 @@
-"""How clips are divided so that no speaker, sentence or session is on both sides, dev part included."""
+"""How clips are divided so that no speaker, sentence, session or corpus is on both sides, dev part included."""
 
 import itertools
 import warnings
@@ -13,6 +13,10 @@ from ser_core.errors import RefusalError
 
 # Greedy stratified grouping can miss a class that another shuffle gives to every part, so a few are tried.
 _SHUFFLES = 20
+# Across corpora the dev part is one of so many groups of speakers of what is not tested, as with five speaker folds.
+_DEV_GROUPS = 4
+# Of a corpus some of whose speakers are trained on, so many others must be left to test.
+_LEAST_TESTED = 3
 
 Parts = tuple[pd.Index, pd.Index, pd.Index]
 
@@ -63,6 +67,55 @@ def folds_of(
         train, dev_part = train_dev or (rest.index, rest.index[:0])
         folds.append((train, dev_part, test))
     return folds, dev_grouping
+
+
+def across_corpora(clips: pd.DataFrame, shots: int, seed: int, dev: bool) -> tuple[dict[int, Parts], dict[str, str]]:
+    """Divide a union of corpora so that each is tested on what was trained on the others.
+
+    Args:
+        clips: A Clips table of two corpora or more, sorted by clip.
+        shots: Speakers of the tested corpus, drawn at random, that join the train part and are not tested. With the
+            same seed the first of many are the same as a few.
+        seed: Of every random choice.
+        dev: Whether to set a dev part aside: speakers of the corpora trained on, with about a quarter of their clips.
+
+    Returns:
+        The (train, dev, test) clip ids of each fold, which is the place of the tested corpus in alphabetical order;
+        and why a corpus is not tested, by its name.
+
+    Raises:
+        RefusalError: If there is one corpus only, some speaker is not named and dev or shots need it, or no corpus
+            has enough speakers.
+    """
+    names = sorted(clips["corpus"].unique())
+    if len(names) < 2:
+        raise RefusalError(
+            f"{names[0]} is one corpus, and none is left to train on; name several, such as 'emodb+ravdess', or use "
+            f"protocol 'speaker'"
+        )
+    if dev or shots:
+        for name in names:
+            _require(clips[clips["corpus"] == name], "speaker")
+    folds, refused = {}, {}
+    for fold, name in enumerate(names):
+        inside = clips["corpus"] == name
+        source, target = clips[~inside], clips[inside]
+        speakers = np.sort(target["speaker"].unique().astype("object")) if shots else []
+        if shots and len(speakers) < shots + _LEAST_TESTED:
+            refused[name] = (
+                f"{name} is not tested: it has {len(speakers)} speakers, too few for {shots} to train on and at least "
+                f"{_LEAST_TESTED} to test"
+            )
+            continue
+        shown = target["speaker"].isin(np.random.RandomState([seed, 2**21 + fold]).permutation(speakers)[:shots])
+        parts = (
+            _set_dev_aside(source, ("speaker",), _DEV_GROUPS, np.random.RandomState([seed, fold + 1])) if dev else ()
+        )
+        train, dev_part = parts or (source.index, source.index[:0])
+        folds[fold] = (train.append(target.index[shown]), dev_part, target.index[~shown])
+    if not folds:
+        raise RefusalError(f"{_corpus(clips)}: {'; '.join(refused.values())}; use protocol 'corpus'")
+    return folds, refused
 
 
 def _dev_grouping(clips: pd.DataFrame, groups: dict[str, pd.Series]) -> tuple[str, ...]:
