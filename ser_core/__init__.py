@@ -3,8 +3,8 @@
 Modules, from left to right; each imports only from its left:
 errors, store, clips, audio, labels, corpora, splits, metrics, calibration, resampling, intervals, comparisons,
 simulation, baselines, audit, acoustic, recipes, augmentation, encoders, models, multimodal, dialogues, features,
-transcribe, cards, classical, probing, replications, runs, cells, experiments, fitting, training, fusion, runner,
-scoring, toy, figures, report, prose, chapters, cli.
+transcribe, cards, classical, probing, replications, reexamination, runs, cells, experiments, fitting, training,
+fusion, runner, scoring, toy, figures, report, prose, chapters, cli.
 """
 
 __version__ = "0.1.0"

@@ -85,6 +85,14 @@ def test_every_published_figure_has_its_reference():
         (lambda study: study.pop("protocol"), r"lacks or should not have \['protocol'\]"),
         (lambda study: study["results"].append({"system": "x", "UAR": 0.5}), r"unknown fields \['UAR'\]"),
         (lambda study: study["results"].append({"system": "x", "uar": 61.2}), r"outside \[0, 1\]"),
+        (
+            lambda study: study["results"].append({"system": "x", "uar": 0.5, "intervals": {"wa": [0.4, 0.6]}}),
+            r"unknown fields \['wa'\]",
+        ),
+        (
+            lambda study: study["results"].append({"system": "x", "uar": 0.5, "intervals": {"uar": [0.6, 0.7]}}),
+            r"or its interval",
+        ),
         (lambda study: study["results"].append(study["results"][0]), "stands there twice"),
     ],
 )
@@ -106,6 +114,119 @@ def test_published_counts_are_of_a_study_that_has_them(tmp_path):
     path.write_text(yaml.safe_dump(studies))
     with pytest.raises(SerError, match="'merged-sharma' are not of the same classes in each part"):
         report.published_counts("merged-sharma", path)
+
+
+def test_published_intervals_stand_beside_their_values():
+    table = report.published()
+    shows = table.loc[("urdu-khan-shows", "XLS-R 300M", "uar")]
+    assert shows[["value", "low", "high"]].tolist() == [0.103, 0.075, 0.131]
+    assert table.loc[("emodb-wagner", "ComParE 2016 + SVM", "uar"), ["low", "high"]].isna().all()
+    assert table["low"].isna().equals(table["high"].isna())
+    # Four conditions, pooled with three metrics and as the mean of three trainings with two.
+    assert table["low"].notna().sum() == 4 * (3 + 2)
+
+
+def test_published_confusions_have_a_row_for_absent_classes_too():
+    table = report.published_confusions("urdu-khan-shows")
+    assert table.index.unique("part").tolist() == ["SM2", "SM3", "SM4"]
+    assert table.columns.tolist() == table.loc["SM2"].index.tolist() == ["angry", "happy", "neutral", "sad"]
+    assert table.loc[("SM3", "neutral")].tolist() == [0, 1, 0, 7]
+    assert table.groupby(level="part").sum().sum(axis=1).to_dict() == {"SM2": 28, "SM3": 12, "SM4": 48}
+
+
+def test_derived_confusions_keep_wrong_answers_apart():
+    table = report.published_confusions("punjabi-khan")
+    assert table.columns.tolist() == ["angry", "happy", "neutral", "sad", "unknown"]
+    assert table.loc[("seed 42", "happy")].tolist() == [0, 100, 2, 0, 0]
+    assert table.loc[("seed 2024", "happy")].tolist() == [0, 98, 0, 0, 4]
+    assert set(table.groupby(level="part").sum().sum(axis=1)) == {962}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda parts: parts["SM2"].pop("clips"), r"'SM2': lacks or should not have \['clips'\]"),
+        (lambda parts: parts["SM2"].update(answered={"sad": 1}), r"should not have \['answered'\]"),
+        (lambda parts: parts["SM2"].update(clips=29), "add up to 28 clips; stated are 29"),
+        (lambda parts: parts["SM2"]["rows"].update(angry=[26, 2, 0]), r"rows of \['angry'\] are no lists of 4 counts"),
+        (lambda parts: parts["SM2"]["rows"].update(angry=[26.5, 1.5, 0, 0]), "not a whole number"),
+        (lambda parts: parts["SM2"]["rows"].update(angry=[30, -2, 0, 0]), "not a whole number of 0 or more"),
+        (lambda parts: parts["SM2"]["rows"].update(calm=[0, 0, 0, 0]), r"\['calm'\], which are not among the classes"),
+        (lambda parts: parts["SM4"].update(classes=parts["SM2"]["classes"][::-1]), "different classes or orders"),
+        (
+            lambda parts: parts.update(
+                SM2={"classes": parts["SM4"]["classes"], "clips": 5, "derived": {"sad": [7, 5]}}
+            ),
+            "add up to 5 clips",
+        ),
+    ],
+)
+def test_confusions_that_cannot_be_are_refused(tmp_path, change, message):
+    studies = yaml.safe_load((store.repository() / "book/published.yaml").read_text())
+    change(studies["urdu-khan-shows"]["confusions"])
+    path = tmp_path / "published.yaml"
+    path.write_text(yaml.safe_dump(studies))
+    with pytest.raises(SerError, match=message):
+        report.published_confusions("urdu-khan-shows", path)
+
+
+def test_confusions_are_of_a_study_that_has_them():
+    with pytest.raises(
+        SerError, match=r"no confusions of study 'emodb-wagner'; there are those of \['urdu-khan-shows'"
+    ):
+        report.published_confusions("emodb-wagner")
+
+
+def test_commonest_answers_are_counted_or_stated(tmp_path):
+    answers = report.published_answers("punjabi-khan-urdu")
+    assert answers["answer"].tolist() == ["sad", "happy", "angry"]
+    assert answers["n"].tolist() == [961, 961, 927]
+    assert answers.loc["seed 2024", "share"] == pytest.approx(927 / 962)
+    # Counted in the printed matrix: 94 + 102 + 669 + 95 answers are sad.
+    assert report.published_answers("punjabi-khan-urdu-single").loc["test"].tolist() == ["sad", 960, 960 / 962]
+    # Of two trainings within Punjabi there is neither a matrix nor a stated answer.
+    assert report.published_answers("punjabi-khan").index.tolist() == ["seed 42"]
+    studies = yaml.safe_load((store.repository() / "book/published.yaml").read_text())
+    studies["punjabi-khan-urdu"]["confusions"]["seed 42"]["answered"] = {"sad": 94}
+    path = tmp_path / "published.yaml"
+    path.write_text(yaml.safe_dump(studies))
+    with pytest.raises(SerError, match="94 answers 'sad' of 962 cannot be"):
+        report.published_answers("punjabi-khan-urdu", path)
+
+
+def test_every_claim_has_its_reference_and_a_verdict():
+    table = report.verdicts()
+    references = (store.repository() / "book/references.bib").read_text()
+    assert set(table["citation"]) <= set(re.findall(r"^@\w+\{([^,\s]+)", references, flags=re.MULTILINE))
+    assert set(table["verdict"]) == set(report.VERDICTS)
+    assert table[["claim", "where", "because"]].map(len).gt(5).all(axis=None)
+
+
+CLAIM = {"claim": "It works.", "citation": "khan2026", "where": "text", "verdict": "artefact", "because": "{x:.2f}."}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"because": "It is 0.25."}, r"'c', because: \['0.25'\] is typed; write a key in braces"),
+        ({"claim": "All 30 cells."}, r"'c', claim: \['30'\] is typed"),
+        ({"verdict": "wrong"}, "'c' has the verdict 'wrong'; expected one of"),
+        ({"because": "{y:.2f}"}, r"no value for \['y'\]; there are \['x'\]"),
+        ({"note": ""}, r"'c' lacks or should not have \['note'\]"),
+    ],
+)
+def test_verdicts_refuse_typed_numbers_and_unknown_fields(tmp_path, change, message):
+    path = tmp_path / "verdicts.yaml"
+    path.write_text(yaml.safe_dump({"c": CLAIM | {"credit": ""} | change}))
+    with pytest.raises(SerError, match=message):
+        report.verdicts({"x": 0.25}, path)
+
+
+def test_verdicts_say_computed_values(tmp_path):
+    path = tmp_path / "verdicts.yaml"
+    path.write_text(yaml.safe_dump({"c": CLAIM | {"credit": "IS10 and XLS-R are names."}}))
+    assert report.verdicts({"x": 0.25}, path).loc["c", "because"] == "0.25."
+    assert report.verdicts(path=path).loc["c", "because"] == "{x:.2f}."
 
 
 def _drawing(alt="Two <lines>"):

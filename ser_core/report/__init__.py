@@ -7,18 +7,38 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-import yaml
 from matplotlib.figure import Figure
 
-from ser_core import figures, store
+from ser_core import figures
 from ser_core.errors import SerError
+from ser_core.report.literature import (
+    VERDICTS,
+    published,
+    published_answers,
+    published_confusions,
+    published_counts,
+    verdicts,
+)
 
 _INJECTED = "# Parameters"
 """How papermill begins the cell that it puts after the parameters cell."""
 
-METRICS = ("uar", "wa", "wf1", "macro_f1", "f1")
-STUDY = ("citation", "where", "corpus", "classes", "n_clips", "protocol", "speaker_independent", "faults")
-"""What `published` must know of a study."""
+__all__ = [
+    "VERDICTS",
+    "begin",
+    "figure",
+    "glue",
+    "markdown",
+    "package_hash",
+    "passage",
+    "published",
+    "published_answers",
+    "published_confusions",
+    "published_counts",
+    "source",
+    "table",
+    "verdicts",
+]
 
 _chapter: str | None = None
 
@@ -186,7 +206,7 @@ def package_hash() -> str:
     Returns:
         The start of a sha256, the same on every machine.
     """
-    package = Path(__file__).parent
+    package = Path(__file__).parent.parent
     digest = hashlib.sha256()
     for path in sorted(package.rglob("*.py")):
         digest.update(path.relative_to(package).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
@@ -206,71 +226,3 @@ def source(*inputs: str) -> str:
         raise SerError("report.source needs report.begin(chapter, In) first")
     made_from = f", from {', '.join(inputs)}" if inputs else ""
     return f"Source: {_chapter}.ipynb{made_from}; code {package_hash()}."
-
-
-def published(path: Path | None = None) -> pd.DataFrame:
-    """Return every figure that the book takes from the literature.
-
-    Args:
-        path: The file; ``book/published.yaml`` if not given.
-
-    Returns:
-        One row a figure, indexed by study, system and metric (one of `METRICS`), with value and sd in [0, 1] and the
-        study's citation, where, corpus, classes, n_clips, protocol, speaker_independent and faults; what is not stated
-        is missing.
-
-    Raises:
-        SerError: If a study lacks a field or has an unknown one, or a value is not in [0, 1].
-
-    Examples:
-        >>> published().loc[("emodb-wagner", "ComParE 2016 + SVM", "uar"), "protocol"]
-        'leave one speaker out, 10 speakers'
-    """
-    path = path or store.repository() / "book" / "published.yaml"
-    rows = []
-    for name, study in yaml.safe_load(path.read_text()).items():
-        if wrong := sorted((set(study) - {"counts"}) ^ {*STUDY, "results"}):
-            raise SerError(f"{path}: study '{name}' lacks or should not have {wrong}; expected {[*STUDY, 'results']}")
-        for result in study["results"]:
-            if unknown := sorted(set(result) - {"system", "sd", *METRICS}):
-                raise SerError(f"{path}: study '{name}' has the unknown fields {unknown}; metrics are {list(METRICS)}")
-            for metric in [metric for metric in METRICS if metric in result]:
-                sd = result.get("sd") if metric == "uar" else None
-                row = {"study": name, "system": result["system"], "metric": metric, "value": result[metric], "sd": sd}
-                rows.append(row | {field: study[field] for field in STUDY})
-    table = pd.DataFrame(rows).astype({"sd": float, "n_clips": "Int64", "speaker_independent": "boolean"})
-    outside = table[~table["value"].between(0, 1)]
-    if len(outside):
-        raise SerError(f"{path}: study '{outside['study'].iloc[0]}' has a value outside [0, 1]: write fractions")
-    table = table.set_index(["study", "system", "metric"])
-    if table.index.has_duplicates:
-        raise SerError(f"{path}: {table.index[table.index.duplicated()][0]} stands there twice")
-    return table
-
-
-def published_counts(study: str, path: Path | None = None) -> pd.DataFrame:
-    """Return how many clips of each class a study of the literature says its parts have.
-
-    Args:
-        study: A study of `published`.
-        path: The file; ``book/published.yaml`` if not given.
-
-    Returns:
-        One row a class, sorted, one column a part.
-
-    Raises:
-        SerError: If there is no such study, or it has no counts, or not the same classes in each part.
-
-    Examples:
-        >>> int(published_counts("merged-sharma").loc["calm", "all"])
-        192
-    """
-    path = path or store.repository() / "book" / "published.yaml"
-    studies = yaml.safe_load(path.read_text())
-    if study not in studies or "counts" not in studies[study]:
-        have = [name for name, content in studies.items() if "counts" in content]
-        raise SerError(f"{path}: no counts of study '{study}'; there are those of {have}")
-    table = pd.DataFrame(studies[study]["counts"]).sort_index()
-    if table.isna().any(axis=None):
-        raise SerError(f"{path}: the counts of study '{study}' are not of the same classes in each part")
-    return table
