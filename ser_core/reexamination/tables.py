@@ -5,7 +5,7 @@ A Series of scores has one cell for each feature set and classifier, indexed as 
 
 import itertools
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -14,7 +14,8 @@ from scipy import stats
 from ser_core.errors import SerError
 
 
-class SeedInterval(NamedTuple):
+@dataclass(frozen=True)
+class SeedInterval:
     """The percentile interval of a mean from all resamples of its scores.
 
     Attributes:
@@ -161,7 +162,8 @@ def rank_correlations(within: pd.Series, transfer: pd.Series) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("classifier")
 
 
-class StandardErrors(NamedTuple):
+@dataclass(frozen=True)
+class StandardErrors:
     """A difference of a cross-validated score from a fixed one.
 
     Attributes:
@@ -221,7 +223,8 @@ def in_standard_errors(score: float, other: float, sd: float, n_folds: int = 5) 
     return StandardErrors(*map(float, (difference, error, ratios[0], corrected, ratios[1], p_value)))
 
 
-class BestOfMany(NamedTuple):
+@dataclass(frozen=True)
+class BestOfMany:
     """What the best of many systems gains by being chosen.
 
     Attributes:
