@@ -367,7 +367,7 @@ NETWORKS = {
         ("encoders/spectrogram", [False, False, False, True, False]),
         ("encoders/hub/wave", [False, False, False, False, True]),
         ("augmentation", [False, False, True, False, False]),
-        ("report", [False, False, False, False, False]),
+        ("report/literature", [False, False, False, False, False]),
     ],
 )
 def test_the_code_of_a_cell_is_that_which_decides_its_predictions(package, write, write_networks, module, changed):
