@@ -86,7 +86,7 @@ def _classical(cell: Cell, fold: int) -> tuple[pd.DataFrame, pd.DataFrame]:
 def _network(cell: FusionCell, member: str, seed: int, fold: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return dev and test probabilities of a Run, of one seed or the mean over its seeds."""
     found = []
-    for table in (runs.other(member, "dev"), runs.read(*member.split("/")).predictions):
+    for table in (runs.other(member, "dev"), runs.read(member).predictions):
         rows = table[(table["fold"] == fold) & (cell.average | (table["seed"] == seed))]
         columns = [name for name in rows if name.startswith(runs.PROBABILITY)]
         found.append(rows.groupby("clip")[columns].mean())

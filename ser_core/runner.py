@@ -68,7 +68,7 @@ def _member(cell: FusionCell, member: str) -> str:
     """Return the digest of what a fusion takes from a member: the key of a Run, or the features."""
     if member.count("/") == 2:
         return data_hash(cell.corpus, member.split("/")[0])
-    return runs.read(*member.split("/")).info["key"]
+    return runs.info(member)["key"]
 
 
 def code_of(cell: AnyCell) -> str:
@@ -151,7 +151,7 @@ def pending(experiment: Experiment, only: str = "") -> Iterator[tuple[AnyCell, s
             continue
         cell_key = key(cell)
         if (runs.folder(experiment.name, cell.system) / "run.json").is_file():
-            if runs.read(experiment.name, cell.system).info["key"] == cell_key:
+            if runs.info(f"{experiment.name}/{cell.system}")["key"] == cell_key:
                 continue
         yield cell, cell_key
 

@@ -130,19 +130,35 @@ def write(run: Run) -> Path:
     return path
 
 
-def read(experiment: str, system: str) -> Run:
+def read(run: str) -> Run:
     """Read a Run.
+
+    Args:
+        run: Its name, ``<experiment>/<system>``.
 
     Raises:
         SerError: If it is not there or not valid; the message says how to make it.
     """
+    facts = info(run)
+    return Run(*run.split("/"), _arrange_file(folder(*run.split("/")) / "predictions.parquet"), facts)
+
+
+def info(run: str) -> dict:
+    """Return the content of a Run's ``run.json``, without its predictions.
+
+    Args:
+        run: Its name, ``<experiment>/<system>``.
+
+    Raises:
+        SerError: If it is not there; the message says how to make it.
+    """
     import json
 
-    path = folder(experiment, system)
-    if not (path / "run.json").is_file():
-        raise SerError(f"no Run '{experiment}/{system}'; make it with: ser run experiments/{experiment}.yaml")
-    info = json.loads((path / "run.json").read_text())
-    return Run(experiment, system, _arrange_file(path / "predictions.parquet"), info)
+    experiment, _, system = run.partition("/")
+    path = folder(experiment, system) / "run.json"
+    if not path.is_file():
+        raise SerError(f"no Run '{run}'; make it with: ser run experiments/{experiment}.yaml")
+    return json.loads(path.read_text())
 
 
 def other(run: str, name: str) -> pd.DataFrame:

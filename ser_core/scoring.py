@@ -25,13 +25,31 @@ def experiment(name: str, metric: str = "uar", *, unit: str = "speaker", **optio
         SerError: If there are no Runs, or a corpus is not of dialogues.
     """
     table = runs.catalogue(name)
-    found = [runs.read(name, system) for system in table["system"]]
-    scores = [intervals.interval(_clustered(run, unit), metric, unit=unit, **options) for run in found]
+    names = [f"{name}/{system}" for system in table["system"]]
+    scores = [score(run, metric, unit=unit, **options) for run in names]
     return table.assign(
         interval=scores,
-        value=[score.value for score in scores],
-        seconds=[run.info["measured"]["seconds"] for run in found],
+        value=[found.value for found in scores],
+        seconds=[runs.info(run)["measured"]["seconds"] for run in names],
     )
+
+
+def score(name: str, metric: str = "uar", *, unit: str = "speaker", **options) -> intervals.Interval:
+    """Return a metric of one Run.
+
+    Args:
+        name: Name of the Run, ``<experiment>/<system>``.
+        metric: See `ser_core.intervals.interval`.
+        unit: What is resampled, as for `experiment`.
+        **options: See `ser_core.intervals.from_counts`.
+
+    Returns:
+        The score with its interval, or with the reason why it has none.
+
+    Raises:
+        SerError: If there is no such Run, or its corpus is not of dialogues.
+    """
+    return intervals.interval(_clustered(runs.read(name), unit), metric, unit=unit, **options)
 
 
 def differences(pairs: pd.DataFrame, metric: str = "uar", *, unit: str = "speaker", **options) -> pd.DataFrame:
@@ -51,7 +69,7 @@ def differences(pairs: pd.DataFrame, metric: str = "uar", *, unit: str = "speake
     Raises:
         SerError: If a Run is not there, two Runs do not cover the same clips, or a corpus is not of dialogues.
     """
-    found = {name: _clustered(runs.read(*name.split("/")), unit) for name in {*pairs["first"], *pairs["second"]}}
+    found = {name: _clustered(runs.read(name), unit) for name in {*pairs["first"], *pairs["second"]}}
     compared = [
         comparisons.difference(found[first], found[second], metric, unit=unit, **options)
         for first, second in zip(pairs["first"], pairs["second"], strict=True)
@@ -77,7 +95,7 @@ def dev_scores(name: str) -> pd.Series:
     Raises:
         SerError: If there is no such Run.
     """
-    info = runs.read(*name.split("/")).info
+    info = runs.info(name)
     column = f"dev_{info['cell'].get('recipe', {}).get('select', 'uar')}"
     rows = [
         (fold["fold"], fold[column] if column in fold else max(epoch[column] for epoch in fold["curve"]))
@@ -98,11 +116,11 @@ def seconds(name: str) -> float:
     Raises:
         SerError: If there is no such Run.
     """
-    return _all_seconds(name) / len(runs.read(*name.split("/")).info["folds"])
+    return _all_seconds(name) / len(runs.info(name)["folds"])
 
 
 def _all_seconds(name: str) -> float:
-    info = runs.read(*name.split("/")).info
+    info = runs.info(name)
     own = info["measured"].get("cpu_seconds") or info["measured"]["seconds"]
     # A member that is no Run was fitted by the fusion itself.
     members = [member for member in info["cell"].get("members", ()) if member.count("/") == 1]

@@ -19,11 +19,12 @@ import pytest
 import soundfile
 import typer.main
 import yaml
+from caches import forget
 from predictions import system, with_probabilities
 from sklearn.dummy import DummyClassifier
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, brier_score_loss, f1_score, recall_score
 
-from ser_core import audit, cards, cells, cli, corpora, features, fitting, runner, runs, store, toy
+from ser_core import audit, cards, cli, corpora, features, fitting, runs, store, toy
 from ser_core.corpora import Download
 from ser_core.features import files
 
@@ -603,9 +604,7 @@ def test_fetch_of_an_unknown_corpus_is_one_line(refused):
 @pytest.fixture
 def trial(stores):
     """An experiment on a synthetic corpus that stands in for URDU, with made-up features; returns its file."""
-    caches = (cells.clips_of, cells.make_folds, fitting._features, runner.data_hash, runner.folds_hash)
-    for function in caches:
-        function.cache_clear()
+    forget()
     clips = toy.clips(speakers=8, sentences=2).assign(corpus="urdu")
     store.write_parquet(clips, corpora.table_path("urdu"))
     spec, rng = features.get("egemaps"), np.random.default_rng(0)
@@ -624,8 +623,7 @@ def trial(stores):
     path = stores / "trial.yaml"
     path.write_text(yaml.safe_dump(content))
     yield path
-    for function in caches:
-        function.cache_clear()
+    forget()
 
 
 def test_run_makes_what_is_missing_and_its_runs_can_be_scored(ser, trial):
@@ -637,7 +635,7 @@ def test_run_makes_what_is_missing_and_its_runs_can_be_scored(ser, trial):
     before = everything(trial.parent)
     assert ser("run", trial, "--jobs", 1).out.startswith("trial: 0 Runs made")
     assert everything(trial.parent) == before
-    run = runs.read("trial", "urdu.speaker.egemaps.svm-linear.train")
+    run = runs.read("trial/urdu.speaker.egemaps.svm-linear.train")
     done = ser("score", runs.folder("trial", run.system) / "predictions.parquet", "--resamples", 200)
     expected = balanced_accuracy_score(run.predictions["truth"], run.predictions["prediction"])
     assert "64 clips, 8 speakers, 4 classes, 1 seed" in done.out

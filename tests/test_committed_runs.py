@@ -36,7 +36,7 @@ def test_there_are_runs():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_run_keeps_its_promises(name):
-    run = runs.read(*name.split("/"))
+    run = runs.read(name)
     cell = CELLS[name]
     assert name == f"{run.info['experiment']}/{cell.system}"
     clips = clips_of(cell.corpus, cell.labels)
@@ -72,7 +72,7 @@ def test_experiment_is_complete_and_nothing_else_is_there(experiment):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_run_was_made_from_the_code_and_the_data_that_are_there(name):
-    run = runs.read(*name.split("/"))
+    run = runs.read(name)
     cell = CELLS[name]
     # Another Python writes the same code in other words, and its digest is another.
     if run.info["versions"]["python"].rpartition(".")[0] == platform.python_version().rpartition(".")[0]:
@@ -90,7 +90,7 @@ def test_run_was_made_from_the_code_and_the_data_that_are_there(name):
 
 @pytest.mark.parametrize("name", NETWORKS + FUSIONS)
 def test_dev_clips_are_those_of_the_folds_and_were_not_trained_on(name):
-    cell, info = CELLS[name], runs.read(*name.split("/")).info
+    cell, info = CELLS[name], runs.info(name)
     if not cell.tune:
         assert not (runs.folder(*name.split("/")) / "dev.parquet").exists()
         return
@@ -113,7 +113,7 @@ def test_dev_clips_are_those_of_the_folds_and_were_not_trained_on(name):
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_the_best_epoch_of_the_learning_curve_predicted(name):
-    cell, run = CELLS[name], runs.read(*name.split("/"))
+    cell, run = CELLS[name], runs.read(name)
     names = metrics.class_names(run.predictions)
     dev = runs.other(name, "dev").set_index(["seed", "fold"]) if cell.tune else None
     for fact in run.info["folds"]:
@@ -132,7 +132,7 @@ def test_the_best_epoch_of_the_learning_curve_predicted(name):
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_speakers_are_named_among_those_of_their_test_part(name):
-    cell, run = CELLS[name], runs.read(*name.split("/"))
+    cell, run = CELLS[name], runs.read(name)
     for when in ("before", "after"):
         if not (runs.folder(*name.split("/")) / f"speakers-{when}.parquet").exists():
             # Nobody is told apart where there is one speaker, or where one has a single clip.
@@ -159,7 +159,7 @@ def test_speakers_are_named_among_those_of_their_test_part(name):
     ],
 )
 def test_a_fold_fitted_again_gives_the_committed_predictions(name):
-    run = runs.read(*name.split("/"))
+    run = runs.read(name)
     cell = CELLS[name]
     predictions, facts = fitting.fit_fold(cell, cell.seeds[-1], 0)
     table = run.predictions

@@ -93,7 +93,7 @@ def test_runs_are_averaged_over_their_seeds_and_fused_clip_by_clip(fused):
     table, facts = fusion.fit_fold(cell, 0, 0)
     assert facts["n_test"] == (table["part"] == "test").sum()
     columns = [name for name in table if name.startswith("p_")]
-    expected = sum(runs.read("made", run).predictions.groupby("clip")[columns].mean() for run in ("a", "b")) / 2
+    expected = sum(runs.read(f"made/{run}").predictions.groupby("clip")[columns].mean() for run in ("a", "b")) / 2
     test = table[table["part"] == "test"].set_index("clip")[columns]
     np.testing.assert_allclose(test, expected.loc[test.index], atol=1e-6)
     dev = table[table["part"] == "dev"]
@@ -118,9 +118,8 @@ def test_members_of_other_folds_are_refused(fused):
 
 def test_a_stored_feature_set_is_tuned_as_in_the_baselines():
     """With one member the fusion is the nested classical system, whose Run is committed."""
-    name = "baselines", "emodb.speaker.egemaps.logreg.train.tuned"
     cell = cells.FusionCell("emodb", "speaker", "one", ("egemaps/logreg/train",), "mean", True, "native", "loo", (0,))
-    committed = runs.read(*name).predictions
+    committed = runs.read("baselines/emodb.speaker.egemaps.logreg.train.tuned").predictions
     table, _ = fusion.fit_fold(cell, 0, 3)
     test = table[table["part"] == "test"].set_index("clip")["prediction"]
     same = committed[committed["fold"] == 3].set_index("clip")["prediction"].reindex(test.index)

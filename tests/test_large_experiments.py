@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import tiny
 import yaml
+from caches import forget
 
-from ser_core import cells, corpora, dialogues, experiments, runner, runs, store, toy
+from ser_core import corpora, experiments, runner, runs, store, toy
 from ser_core.errors import SerError
 from ser_core.training import inputs
 
@@ -47,13 +48,6 @@ def test_without_the_weights_one_line_says_what_is_missing_and_how_to_get_it(pat
         inputs.frozen_encoder(cell.recipe, 0)
     message = str(caught.value)
     assert cell.recipe.encoder.removeprefix("text:") in message and "hf download" in message and "\n" not in message
-
-
-def forget():
-    for function in (cells.clips_of, cells.make_folds, runner.folds_hash, dialogues.texts):
-        function.cache_clear()
-    for function in (inputs.recordings, inputs.prepared):
-        function.cache_clear()
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +91,7 @@ def test_the_file_runs_end_to_end_on_a_tiny_checkpoint(path, corpus, tmp_path):
     made = runner.run(experiments.load(small), jobs=1, progress=False)
     assert len(made) == len(content["networks"])
     for folder in made:
-        run = runs.read(path.stem, folder.name)
+        run = runs.read(f"{path.stem}/{folder.name}")
         assert sorted(run.predictions["clip"]) == sorted(corpus.index)
         assert np.allclose(run.predictions[["p_angry", "p_sad"]].sum(axis=1), 1, atol=1e-5)
         for fold in run.info["folds"]:

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from caches import forget
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
@@ -24,9 +25,7 @@ from ser_core.features import files
 def stores(tmp_path, monkeypatch):
     monkeypatch.setenv("SER_RESULTS", str(tmp_path / "results"))
     monkeypatch.setenv("SER_CACHE", str(tmp_path / "cache"))
-    caches = (cells.clips_of, cells.make_folds, fitting._features, runner.data_hash, runner.folds_hash)
-    for function in caches:
-        function.cache_clear()
+    forget()
     clips = toy.clips(speakers=8, sentences=3, repetitions=2).assign(corpus="urdu")
     store.write_parquet(clips, corpora.table_path("urdu"))
     rng = np.random.default_rng(0)
@@ -35,8 +34,7 @@ def stores(tmp_path, monkeypatch):
     values = rng.normal(size=(len(clips), len(spec.columns))) + 0.3 * shift * rng.normal(size=len(spec.columns))
     files.save(pd.DataFrame(values, index=clips.index, columns=list(spec.columns)), "urdu", spec, clips)
     yield tmp_path
-    for function in caches:
-        function.cache_clear()
+    forget()
 
 
 @pytest.fixture
@@ -60,7 +58,7 @@ def write(tmp_path):
 
 def test_a_run_is_what_scikit_learn_gives_fold_by_fold(write):
     (path,) = runner.run(experiments.load(write()), jobs=1, progress=False)
-    run = runs.read("trial", path.name)
+    run = runs.read(f"trial/{path.name}")
     clips, table = corpora.table("urdu"), features.load("urdu", "egemaps")
     folds = splits.make(clips, "speaker", n_folds=4, dev=False)
     for fold, rows in folds.groupby("fold"):
@@ -83,7 +81,7 @@ def test_tuning_chooses_by_the_dev_part_alone(write):
     (path,) = runner.run(experiments.load(write(tune=True, models=["knn"])), jobs=1, progress=False)
     clips, table = corpora.table("urdu"), features.load("urdu", "egemaps")
     folds = splits.make(clips, "speaker", n_folds=4)
-    for fact in runs.read("trial", path.name).info["folds"]:
+    for fact in runs.info(f"trial/{path.name}")["folds"]:
         rows = folds[folds["fold"] == fact["fold"]]
         part = {role: table.loc[rows.loc[rows["role"] == role, "clip"]] for role in ("train", "dev")}
         y = {role: clips.loc[x.index, "emotion"] for role, x in part.items()}
@@ -145,7 +143,7 @@ def test_equal_training_sizes(write):
     experiment = experiments.load(path)
     sizes = set()
     for folder in runner.run(experiment, jobs=1, progress=False):
-        sizes |= {fact["n_train"] for fact in runs.read("trial", folder.name).info["folds"]}
+        sizes |= {fact["n_train"] for fact in runs.info(f"trial/{folder.name}")["folds"]}
     assert len(sizes) == 1
 
 
@@ -203,7 +201,7 @@ def test_probabilities_that_are_no_numbers_are_left_out_and_noted(write, monkeyp
 
     monkeypatch.setattr(fitting, "fit_fold", without_confidence)
     (path,) = runner.run(experiments.load(write(models=["bayes"])), jobs=1, progress=False)
-    run = runs.read("trial", path.name)
+    run = runs.read(f"trial/{path.name}")
     assert list(run.predictions) == list(runs.COLUMNS)
     assert run.info["notes"] == ["probabilities left out: 4 clips have none that sum to 1"]
 
@@ -403,7 +401,7 @@ def test_a_union_is_run_as_one_corpus(two, write):
     assert [path.name for path in made] == [
         f"tess+urdu.{name}.egemaps.svm-linear.train" for name in ("clip", "speaker")
     ]
-    run, clips = runs.read("trial", made[1].name), corpora.table(two)
+    run, clips = runs.read(f"trial/{made[1].name}"), corpora.table(two)
     table = pd.concat([features.load(name, "egemaps") for name in ("urdu", "tess")]).loc[clips.index]
     folds = splits.make(clips, "speaker", n_folds=4, dev=False)
     assert sorted(run.predictions["clip"]) == sorted([*corpora.table("urdu").index, *corpora.table("tess").index])

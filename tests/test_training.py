@@ -14,6 +14,7 @@ import tiny
 import torch
 import transformers
 import yaml
+from caches import forget
 from sklearn.metrics import recall_score
 
 from ser_core import audio, cells, corpora, encoders, experiments, runner, runs, store, toy, training
@@ -61,14 +62,6 @@ def drawn(name, *, revision=None, kind=ByolS):
 
 
 load = encoders.load
-
-
-def forget():
-    for function in (
-        *(cells.clips_of, cells.make_folds, runner.folds_hash),
-        *(inputs.recordings, inputs.prepared),
-    ):
-        function.cache_clear()
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -164,7 +157,7 @@ def whole(stores, tmp_path_factory):
     path.write_text(yaml.safe_dump(content | {"folds": 4, "recipe": SETTINGS, "networks": {"partial": {}}}))
     experiment = experiments.load(path)
     (folder,) = runner.run(experiment, jobs=1, progress=False)
-    return SimpleNamespace(experiment=experiment, folder=folder, run=runs.read("smoke", folder.name))
+    return SimpleNamespace(experiment=experiment, folder=folder, run=runs.read(f"smoke/{folder.name}"))
 
 
 def test_a_planted_emotion_is_learnt_on_unseen_speakers(whole):
@@ -291,7 +284,7 @@ class DiesAt(transformers.TrainerCallback):
 def test_a_killed_run_goes_on_with_the_folds_and_the_epochs_it_has(write, monkeypatch):
     experiment = experiments.load(write({"quick": QUICK | {"epochs": 3, "patience": 3}}))
     (path,) = runner.run(experiment, jobs=1, progress=False)
-    undisturbed = runs.read("trial", path.name)
+    undisturbed = runs.read(f"trial/{path.name}")
     for file in path.iterdir():
         file.unlink()
     begun, original = [], training.make_trainer
@@ -313,7 +306,7 @@ def test_a_killed_run_goes_on_with_the_folds_and_the_epochs_it_has(write, monkey
     runner.run(experiment, jobs=1, progress=False)
     assert begun[6:] == [2, 0, 1, 2, 0, 1, 2]  # its last epoch, then the two folds that were left
     assert not (path / ".parts").exists()
-    run = runs.read("trial", path.name)
+    run = runs.read(f"trial/{path.name}")
     pd.testing.assert_frame_equal(run.predictions, undisturbed.predictions)
     now, then = ([fold["curve"] for fold in r.info["folds"]] for r in (run, undisturbed))
     assert now == then
@@ -340,7 +333,7 @@ def test_a_training_that_goes_on_has_the_patience_that_was_left(write, monkeypat
 def test_without_patience_every_epoch_is_trained_on_train_and_dev(write):
     experiment = experiments.load(write({"last": QUICK | {"patience": None}}, folds=2))
     (path,) = runner.run(experiment, jobs=1, progress=False)
-    run = runs.read("trial", path.name)
+    run = runs.read(f"trial/{path.name}")
     assert not (path / "dev.parquet").exists()
     for fact in run.info["folds"]:
         assert fact["n_dev"] == 0
@@ -353,7 +346,7 @@ def test_a_checkpoint_of_transformers_goes_the_whole_way(write, tmp_path):
     network = {"encoder": str(folder), "layers": "weighted", "pooling": "statistics", "freeze": 1, "layer_decay": 0.8}
     experiment = experiments.load(write({"tiny": network | {"epochs": 2, "patience": 1}}))
     (path,) = runner.run(experiment, jobs=1, progress=False)
-    run = runs.read("trial", path.name)
+    run = runs.read(f"trial/{path.name}")
     assert len(run.predictions) == len(corpora.table("urdu"))
     assert run.info["code"] != runner.code_of(cell())
     model = transformers.Wav2Vec2Model.from_pretrained(folder)

@@ -9,6 +9,7 @@ import pytest
 import tiny
 import torch
 import yaml
+from caches import forget
 from sklearn.metrics import recall_score
 
 from ser_core import cells, corpora, dialogues, encoders, experiments, runner, runs, toy, training
@@ -37,14 +38,6 @@ SETTINGS = {
 }
 # A tiny checkpoint says much the same of any sentence until it is trained.
 READER = {"text_freeze": 1, "learning_rate": 3e-3}
-
-
-def forget():
-    for function in (
-        *(cells.clips_of, cells.make_folds, runner.folds_hash, dialogues.texts),
-        *(inputs.recordings, inputs.prepared),
-    ):
-        function.cache_clear()
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -272,7 +265,7 @@ def test_meld_needs_no_recordings_and_nothing_of_its_text_is_in_the_run(meld, st
     content["recipe"] = {"encoder": stores.text, "epochs": 2, "context": 1, "select": "weighted_f1"}
     (tmp_path / "m.yaml").write_text(yaml.safe_dump(content | {"networks": {"read": {}}}))
     (path,) = runner.run(experiments.load(tmp_path / "m.yaml"), jobs=1, progress=False)
-    run = runs.read("m", path.name)
+    run = runs.read(f"m/{path.name}")
     assert [set(row) for row in run.info["folds"][0]["curve"]] == [{"epoch", "loss", "dev_weighted_f1", "dev_loss"}] * 2
     assert run.info["folds"][0]["n_without_text"] == 0
     assert list(run.predictions) == [*runs.COLUMNS, "p_joy", "p_sadness"]

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from caches import forget
 from scipy.linalg import fractional_matrix_power
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import recall_score
@@ -233,9 +234,7 @@ def stores(tmp_path, monkeypatch):
     """Features of three corpora that hear an emotion alike, but for their offset and scale."""
     monkeypatch.setenv("SER_RESULTS", str(tmp_path / "results"))
     monkeypatch.setenv("SER_CACHE", str(tmp_path / "cache"))
-    caches = (cells.clips_of, cells.make_folds, fitting._features, runner.data_hash, runner.folds_hash)
-    for function in caches:
-        function.cache_clear()
+    forget()
     spec, rng = features.get("egemaps"), np.random.default_rng(0)
     size = len(spec.columns)
     cue = {name: rng.normal(size=size) for name in toy.EMOTIONS}
@@ -249,8 +248,7 @@ def stores(tmp_path, monkeypatch):
         values = (1 + number) * values @ np.linalg.matrix_power(mixing, number) + 5 * number
         files.save(pd.DataFrame(values, index=table.index, columns=list(spec.columns)), name, spec, table)
     yield tmp_path
-    for function in caches:
-        function.cache_clear()
+    forget()
 
 
 @pytest.fixture
@@ -274,7 +272,7 @@ def write(stores):
 
 def run(path):
     (made,) = runner.run(experiments.load(path), jobs=1, progress=False)
-    return runs.read("trial", made.name)
+    return runs.read(f"trial/{made.name}")
 
 
 def test_a_pair_gives_both_directions_in_one_run(write):
@@ -332,8 +330,7 @@ def test_no_label_of_the_tested_corpus_is_read(write, normalisation):
     table = corpora.table("urdu")
     other = dict(zip(toy.EMOTIONS, np.roll(toy.EMOTIONS, 1), strict=True))
     store.write_parquet(table.assign(emotion=table["emotion"].map(other)), corpora.table_path("urdu"))
-    for function in (cells.clips_of, cells.make_folds, runner.data_hash, runner.folds_hash):
-        function.cache_clear()
+    forget()
     after = run(path).predictions
     one, two = (each[each["fold"] == 1].drop(columns="truth").reset_index(drop=True) for each in (before, after))
     pd.testing.assert_frame_equal(one, two)

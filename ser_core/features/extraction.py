@@ -18,6 +18,29 @@ CHUNK = 32
 _SHOWN = 10
 
 
+def refusal(corpus: str, extractor: str) -> str | None:
+    """Return why a corpus cannot have a feature set, or None: without recordings there is only what was published.
+
+    Args:
+        corpus: Name of the corpus or of a union.
+        extractor: Name of the feature set, of `EXTRACTORS` or `WORDS`.
+
+    Examples:
+        >>> refusal("meld", "egemaps")
+        "meld has no recordings to compute 'egemaps' from"
+    """
+    if len(names := corpora.parts(corpus)) > 1:
+        return next(filter(None, (refusal(name, extractor) for name in names)), None)
+    if corpus not in corpora.NAMES:
+        return None
+    if extractor in texts.WORDS | texts.SENTENCES:
+        return texts.refusal(corpus, extractor, corpora.table(corpus))
+    if corpora.info(corpus).has_audio or (corpus, extractor) == (punjabi.CORPUS, punjabi.EXTRACTOR):
+        return None
+    only = f"; it comes with '{punjabi.EXTRACTOR}' only" if corpus == punjabi.CORPUS else ""
+    return f"{corpus} has no recordings to compute '{extractor}' from{only}"
+
+
 def extract(
     corpus: str,
     extractor: str,
@@ -58,7 +81,7 @@ def extract(
         return files.location(corpus, extractor)
     except SerError:
         pass  # not there, or not as it should be: make it
-    if reason := punjabi.refusal(corpus, extractor):
+    if reason := refusal(corpus, extractor):
         raise SerError(reason)
     if corpus == punjabi.CORPUS:
         return punjabi.import_punjabi(folder=folder, clips=clips)

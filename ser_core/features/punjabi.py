@@ -7,35 +7,12 @@ import pandas as pd
 
 from ser_core import corpora
 from ser_core.errors import SerError
-from ser_core.features import files, texts
+from ser_core.features import files
 from ser_core.features.extractors import get
 
 CORPUS = "punjabi_elc"
 EXTRACTOR = "praat31"
 FILE = "feature_ext_output_cleaned.csv"
-
-
-def refusal(corpus: str, extractor: str) -> str | None:
-    """Return why a corpus cannot have a feature set, or None: without recordings there is only what was published.
-
-    Args:
-        corpus: Name of the corpus or of a union.
-        extractor: Name of the feature set, of `EXTRACTORS` or `WORDS`.
-
-    Examples:
-        >>> refusal("meld", "egemaps")
-        "meld has no recordings to compute 'egemaps' from"
-    """
-    if len(names := corpora.parts(corpus)) > 1:
-        return next(filter(None, (refusal(name, extractor) for name in names)), None)
-    if corpus not in corpora.NAMES:
-        return None
-    if extractor in texts.WORDS | texts.SENTENCES:
-        return texts.refusal(corpus, extractor, corpora.table(corpus))
-    if corpora.info(corpus).has_audio or (corpus, extractor) == (CORPUS, EXTRACTOR):
-        return None
-    only = f"; it comes with '{EXTRACTOR}' only" if corpus == CORPUS else ""
-    return f"{corpus} has no recordings to compute '{extractor}' from{only}"
 
 
 def import_punjabi(*, folder: Path | None = None, clips: pd.DataFrame | None = None) -> Path:
