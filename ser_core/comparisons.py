@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from ser_core import intervals, metrics, resampling
 from ser_core.errors import SerError
@@ -74,6 +75,7 @@ def difference(
     *,
     unit: str = "speaker",
     classes: Sequence[str] | None = None,
+    same_truth: bool = True,
     method: str = resampling.METHOD,
     n_resamples: int = 10_000,
     level: float = 0.95,
@@ -100,6 +102,8 @@ def difference(
         metric: One of `ser_core.metrics.METRICS`, or ``recall:<class>`` or ``f1:<class>``.
         unit: The column to resample and to swap by.
         classes: The classes of the task; by default `ser_core.metrics.class_names` of both.
+        same_truth: False if the two are of different tasks on the same clips, such as arousal and valence, with equally
+            many classes each; ``classes`` then says nothing.
         method: ``expanded`` or ``percentile``, see `ser_core.intervals.from_counts`.
         n_resamples: Number of resamples, and of random swaps.
         level: Nominal coverage.
@@ -120,9 +124,16 @@ def difference(
         (0.167, 1.0, 'exact permutation')
     """
     resampling.check(method)
-    same_seeds = _check_paired(a, b, unit)
-    names = classes or sorted({*metrics.class_names(a), *metrics.class_names(b)})
-    tables = [intervals.counts(a, unit, names), intervals.counts(b, unit, names)]
+    same_seeds = _check_paired(a, b, unit, same_truth)
+    if same_truth:
+        names = classes or sorted({*metrics.class_names(a), *metrics.class_names(b)})
+        tables = [intervals.counts(a, unit, names), intervals.counts(b, unit, names)]
+    else:
+        first, second = metrics.class_names(a), metrics.class_names(b)
+        if len(first) != len(second):
+            raise SerError(f"the tasks have different numbers of classes, {list(first)} and {list(second)}")
+        tables = [intervals.counts(a, unit, first), intervals.counts(b, unit, second)]
+        names = [" or ".join(pair) for pair in zip(first, second, strict=True)]
     function = metrics.metric(metric, names)
     rng = np.random.default_rng(seed)
     value = float(function(tables[0].sum(axis=1)).mean() - function(tables[1].sum(axis=1)).mean())
@@ -138,7 +149,71 @@ def difference(
     return Difference(result, p_value, f"{'exact' if exact else 'random'} permutation")
 
 
-def _check_paired(a: pd.DataFrame, b: pd.DataFrame, unit: str) -> bool:
+def asymmetry(
+    first: tuple[pd.DataFrame, pd.DataFrame],
+    second: tuple[pd.DataFrame, pd.DataFrame],
+    metric: str = "uar",
+    *,
+    unit: str = "speaker",
+    n_resamples: int = 10_000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> Difference:
+    """Return how much larger a paired difference on some clips is than another on other clips.
+
+    Scores from A to B and from B to A are of different clips, and differ already if B is the easier corpus. What can be
+    compared is what is lost on each: the system that knows the corpus minus the one that does not, paired on its own
+    clips. The two losses are resampled independently of each other. The p-value is that of Student's t, of the
+    difference in standard deviations of the resamples, with the degrees of freedom of the smaller part.
+
+    Args:
+        first: Predictions of two systems for the same clips, see `difference`.
+        second: Predictions of two systems for other clips, of other clusters.
+        metric: One of `ser_core.metrics.METRICS`.
+        unit: The column to resample.
+        n_resamples: Number of resamples.
+        level: Nominal coverage.
+        seed: Of the random numbers.
+
+    Returns:
+        The first difference minus the second; its interval, and with it the p-value (NaN then), is refused where one
+        of the scores' is. Its number of clusters is that of the smaller part.
+
+    Raises:
+        SerError: As `difference`; or if the two parts share clusters.
+
+    Examples:
+        >>> a = pd.DataFrame({"clip": list("abcdef"), "speaker": list("uvwxyz"), "truth": "sad", "prediction": "sad"})
+        >>> worse = a.assign(prediction=["sad", "sad", "happy", "sad", "sad", "sad"])
+        >>> other = {"clip": list("ghijkl"), "speaker": list("opqrst")}
+        >>> round(asymmetry((a, worse), (a.assign(**other), a.assign(**other))).interval.value, 3)
+        0.167
+    """
+    if shared := set(first[0][unit]) & set(second[0][unit]):
+        raise SerError(f"both parts have the {unit} {sorted(shared)[0]!r}; their clips must come from different ones")
+    values, draws, sizes, refusal = [], [], [], None
+    for number, (a, b) in enumerate((first, second)):
+        same_seeds = _check_paired(a, b, unit, same_truth=True)
+        names = sorted({*metrics.class_names(a), *metrics.class_names(b)})
+        tables = [intervals.counts(table, unit, names) for table in (a, b)]
+        function = metrics.metric(metric, names)
+        refusal = refusal or intervals.why_refused(tables, metric, names, unit, 3.0, intervals.MIN_CLUSTERS)
+        rng = np.random.default_rng([seed, number])
+        of_a, of_b = resampling.resampled(tables, function, n_resamples, rng, same_seeds=same_seeds)
+        values.append(float(function(tables[0].sum(axis=1)).mean() - function(tables[1].sum(axis=1)).mean()))
+        draws.append(of_a - of_b)
+        sizes.append(tables[0].shape[1])
+    value, drawn, g = values[0] - values[1], draws[0] - draws[1], min(sizes)
+    low = high = p_value = np.nan
+    if refusal is None:
+        low, high = resampling.ends(drawn, level, resampling.METHOD, g)
+        error = drawn.std() * np.sqrt(g / (g - 1))
+        p_value = float(2 * stats.t.sf(abs(value) / error, g - 1)) if error else float(value == 0)
+    result = Interval(value, low, high, level, resampling.METHOD, unit, g, refusal)
+    return Difference(result, p_value, "Student's t of the resamples")
+
+
+def _check_paired(a: pd.DataFrame, b: pd.DataFrame, unit: str, same_truth: bool) -> bool:
     """Raise unless a and b pair clip by clip; return whether they have the same seeds."""
     a, b = metrics.validate(a), metrics.validate(b)
     same_seeds = set(a["seed"]) == set(b["seed"])
@@ -153,7 +228,7 @@ def _check_paired(a: pd.DataFrame, b: pd.DataFrame, unit: str) -> bool:
                 f"and not every seed covers the same clips; compare systems run with the same seeds"
             )
         keys = ["seed", "clip"] if same_seeds else ["clip"]
-        facts.append(table.drop_duplicates(keys).set_index(keys)[["truth"] if unit == "clip" else ["truth", unit]])
+        facts.append(table.drop_duplicates(keys).set_index(keys)[["truth"] * same_truth + [unit] * (unit != "clip")])
     first, second = facts
     only_a, only_b = first.index.difference(second.index), second.index.difference(first.index)
     if len(only_a) or len(only_b):

@@ -54,6 +54,12 @@ _BASIC8 = _COMMON4 | {
     "surprised": "surprised",
 }
 
+KINDS = {
+    "arousal": {"angry": "high", "happy": "high", "neutral": "low", "sad": "low"},
+    "valence": {"angry": "negative", "sad": "negative", "neutral": "other", "happy": "other"},
+}
+"""The words of ``common4`` by arousal and by valence, two of each kind."""
+
 HARMONISATIONS: dict[str, dict[str, dict[str, str]]] = {
     "native": {corpus: {word: word for word in words} for corpus, words in NATIVE.items()},
     "common4": {

@@ -4,7 +4,7 @@ All are functions of confusion counts of shape (..., K, K), truth in rows and pr
 vectorised over the leading axes, so that the same code scores one system and ten thousand resamples of it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -305,6 +305,32 @@ def scores(predictions: pd.DataFrame, classes: Sequence[str] | None = None) -> d
         "n_classes": len(names) - len(missing),
         "absent": missing,
     }
+
+
+def merge_classes(predictions: pd.DataFrame, into: Mapping[str, str]) -> pd.DataFrame:
+    """Merge classes, such as emotions of one arousal: what was taken for another of the same kind then is right.
+
+    Args:
+        predictions: See `validate`.
+        into: The kind of each class, such as one of `ser_core.labels.KINDS`.
+
+    Returns:
+        The predictions with other truth and answers, and without probabilities.
+
+    Raises:
+        SerError: If a class has no kind.
+
+    Examples:
+        >>> table = pd.DataFrame({"clip": ["a", "b"], "truth": ["angry", "sad"], "prediction": ["happy", "happy"]})
+        >>> merged = merge_classes(table, {"angry": "high", "happy": "high", "sad": "low"})
+        >>> (merged["truth"] == merged["prediction"]).tolist()
+        [True, False]
+    """
+    names = class_names(predictions)
+    if missing := [name for name in names if name not in into]:
+        raise SerError(f"no kind is given for {missing}; there are those of {list(into)}")
+    kept = predictions.drop(columns=[column for column in predictions if column.startswith(PROBABILITY)])
+    return kept.assign(truth=kept["truth"].map(into), prediction=kept["prediction"].map(into))
 
 
 def per_class(predictions: pd.DataFrame, classes: Sequence[str] | None = None) -> pd.DataFrame:

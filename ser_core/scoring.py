@@ -3,8 +3,10 @@
 import numpy as np
 import pandas as pd
 
-from ser_core import baselines, calibration, comparisons, dialogues, intervals, metrics, resampling, runs
+from ser_core import baselines, calibration, comparisons, corpora, dialogues, intervals, metrics, resampling, runs
+from ser_core.errors import SerError
 
+Name = str | tuple[str, ...]
 NAMES = {"uar": "UAR", "wa": "WA (accuracy)", "macro_f1": "macro F1", "weighted_f1": "weighted F1"}
 
 
@@ -34,11 +36,11 @@ def experiment(name: str, metric: str = "uar", *, unit: str = "speaker", **optio
     )
 
 
-def score(name: str, metric: str = "uar", *, unit: str = "speaker", **options) -> intervals.Interval:
+def score(name: Name, metric: str = "uar", *, unit: str = "speaker", **options) -> intervals.Interval:
     """Return a metric of one Run.
 
     Args:
-        name: Name of the Run, ``<experiment>/<system>``.
+        name: Name of the Run, or of several, see `predictions_of`.
         metric: See `ser_core.intervals.interval`.
         unit: What is resampled, as for `experiment`.
         **options: See `ser_core.intervals.from_counts`.
@@ -49,15 +51,15 @@ def score(name: str, metric: str = "uar", *, unit: str = "speaker", **options) -
     Raises:
         SerError: If there is no such Run, or its corpus is not of dialogues.
     """
-    return intervals.interval(_clustered(runs.read(name), unit), metric, unit=unit, **options)
+    return intervals.interval(predictions_of(name, unit), metric, unit=unit, **options)
 
 
 def differences(pairs: pd.DataFrame, metric: str = "uar", *, unit: str = "speaker", **options) -> pd.DataFrame:
     """Return paired differences of Runs, with p-values corrected for the family they form.
 
     Args:
-        pairs: One row a comparison, with the columns ``first`` and ``second``: names of Runs,
-            ``<experiment>/<system>``. Other columns are kept.
+        pairs: One row a comparison, with the columns ``first`` and ``second``: names of Runs, see `predictions_of`.
+            Other columns are kept.
         metric: One of `ser_core.metrics.METRICS`.
         unit: What is resampled, and swapped by, as for `experiment`.
         **options: See `ser_core.comparisons.difference`.
@@ -69,7 +71,7 @@ def differences(pairs: pd.DataFrame, metric: str = "uar", *, unit: str = "speake
     Raises:
         SerError: If a Run is not there, two Runs do not cover the same clips, or a corpus is not of dialogues.
     """
-    found = {name: _clustered(runs.read(name), unit) for name in {*pairs["first"], *pairs["second"]}}
+    found = {name: predictions_of(name, unit) for name in {*pairs["first"], *pairs["second"]}}
     compared = [
         comparisons.difference(found[first], found[second], metric, unit=unit, **options)
         for first, second in zip(pairs["first"], pairs["second"], strict=True)
@@ -127,13 +129,32 @@ def _all_seconds(name: str) -> float:
     return own + sum(map(_all_seconds, members))
 
 
-def _clustered(run: runs.Run, unit: str) -> pd.DataFrame:
-    """Return the predictions of a Run with the column to resample; the store keeps the speakers only."""
-    if unit != "dialogue":
-        return run.predictions
-    return run.predictions.assign(
-        dialogue=run.predictions["clip"].map(dialogues.dialogue_of(run.info["cell"]["corpus"]))
-    )
+def predictions_of(name: Name, unit: str = "speaker") -> pd.DataFrame:
+    """Return the predictions of a Run, or of several on the same clips, with the column that is resampled.
+
+    Args:
+        name: ``<experiment>/<system>``; with ``@<corpus>`` behind it those for the clips of that corpus only, where a
+            Run tests several. Of a tuple of such names every seed of every Run is a training, numbered as a seed.
+        unit: As for `experiment`.
+
+    Raises:
+        SerError: If there is no such Run, it tests no clip of that corpus, or its corpus is not of dialogues.
+    """
+    if not isinstance(name, str):
+        tables = [predictions_of(one, unit) for one in name]
+        most = 1 + max(table["seed"].max() for table in tables)
+        return pd.concat(
+            [table.assign(seed=most * number + table["seed"]) for number, table in enumerate(tables)], ignore_index=True
+        )
+    name, _, tested = name.partition("@")
+    run = runs.read(name)
+    table, corpus = run.predictions, run.info["cell"]["corpus"]
+    if tested:
+        of = table["clip"].map(corpora.table(corpus)["corpus"])
+        if not (of == tested).any():
+            raise SerError(f"Run '{name}' tests no clip of '{tested}'; it tests {sorted(of.unique())}")
+        table = table[of == tested].reset_index(drop=True)
+    return table.assign(dialogue=table["clip"].map(dialogues.dialogue_of(corpus))) if unit == "dialogue" else table
 
 
 def headline(predictions: pd.DataFrame, **options) -> pd.DataFrame:

@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 from sklearn.metrics import accuracy_score, f1_score, recall_score
 
-from ser_core import corpora, intervals, reexamination, report
+from ser_core import corpora, intervals, labels, reexamination, report
 from ser_core.errors import SerError
 
 FOUR = ["angry", "happy", "neutral", "sad"]
@@ -154,10 +154,10 @@ def test_floors_of_the_pooled_urdu_clips():
 
 def test_classes_are_merged_by_kind():
     once = reexamination.pool(CONFUSIONS["to_urdu_once"])
-    arousal = reexamination.merge_classes(once, reexamination.KINDS["arousal"])
+    arousal = reexamination.merge_classes(once, labels.KINDS["arousal"])
     # By hand from 8,0,2,0 / 6,2,2,0 / 0,1,9,0 / 1,1,7,1.
     assert arousal.to_numpy().tolist() == [[16, 4], [3, 17]]
-    valence = reexamination.merge_classes(once, reexamination.KINDS["valence"])
+    valence = reexamination.merge_classes(once, labels.KINDS["valence"])
     assert valence.loc["negative", ["negative", "other"]].tolist() == [10, 10]
     assert valence.loc["other", ["negative", "other"]].tolist() == [6, 14]
     with pytest.raises(SerError, match=r"no kind is given for \['sad'\]"):

@@ -12,7 +12,7 @@ from ser_core.reexamination.counts import (
     uar_conventions,
     uar_seen,
 )
-from ser_core.reexamination.deciding import KINDS, STUDIES, decisive
+from ser_core.reexamination.deciding import STUDIES, decisive
 from ser_core.reexamination.tables import (
     best_of_many,
     in_standard_errors,
@@ -23,7 +23,6 @@ from ser_core.reexamination.tables import (
 
 __all__ = [
     "BOOTSTRAPPED",
-    "KINDS",
     "STUDIES",
     "best_of_many",
     "constant_answers",

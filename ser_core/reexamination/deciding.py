@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from ser_core import metrics
+from ser_core import labels, metrics
 from ser_core.reexamination import counts, tables
 
 STUDIES = {
@@ -16,10 +16,6 @@ STUDIES = {
 }
 """Studies with confusions, by what the keys of their values begin with."""
 
-KINDS = {
-    "arousal": {"angry": "high", "happy": "high", "neutral": "low", "sad": "low"},
-    "valence": {"angry": "negative", "sad": "negative", "neutral": "other", "happy": "other"},
-}
 _SYSTEM = "XLS-R 300M"
 
 
@@ -60,7 +56,7 @@ def _transformer(
     merged = {
         f"{key}_{kind}": float(metrics.uar(counts.merge_classes(pooled[key], into).to_numpy()))
         for key in ("to_urdu", "to_urdu_once")
-        for kind, into in KINDS.items()
+        for kind, into in labels.KINDS.items()
     }
     return merged | {
         "seed_lowest": tables.seed_bootstrap(scores).lowest,
