@@ -4,7 +4,7 @@ Modules, from left to right; each imports only from its left:
 errors, store, clips, audio, labels, corpora, splits, metrics, calibration, resampling, intervals, comparisons,
 simulation, baselines, audit, acoustic, recipes, augmentation, encoders, models, multimodal, dialogues, features,
 transcribe, cards, classical, probing, replications, reexamination, runs, cells, experiments, fitting, training,
-fusion, runner, scoring, toy, figures, report, prose, chapters, cli.
+fusion, runner, scoring, transfers, toy, figures, report, prose, chapters, cli.
 """
 
 __version__ = "0.1.0"

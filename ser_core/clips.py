@@ -101,6 +101,16 @@ def join(tables: Iterable[pd.DataFrame]) -> pd.DataFrame:
     return validate(pd.concat(list(tables)))
 
 
+def corpus_of(ids: pd.Series) -> pd.Series:
+    """Return the corpus of each clip of the committed tables, whose ids are ``<corpus>/<id>``.
+
+    Examples:
+        >>> corpus_of(pd.Series(["urdu/SM2_F1_A001", "emodb/03a01Fa"])).tolist()
+        ['urdu', 'emodb']
+    """
+    return ids.str.partition("/")[0]
+
+
 def describe(table: pd.DataFrame) -> str:
     """Return 'corpus, n clips, n speakers' for messages.
 

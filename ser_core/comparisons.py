@@ -18,8 +18,9 @@ class Difference:
 
     Attributes:
         interval: Of first minus second; its unit, clusters and refusal are as for one score.
-        p_value: Two-sided; valid for any number of clusters, also when the interval is refused.
-        method: ``exact permutation`` or ``random permutation``.
+        p_value: Two-sided. That of a permutation is valid for any number of clusters, also when the interval is
+            refused; that of Student's t is NaN then.
+        method: ``exact permutation``, ``random permutation`` or ``Student's t of the resamples``.
     """
 
     interval: Interval
@@ -103,7 +104,8 @@ def difference(
         unit: The column to resample and to swap by.
         classes: The classes of the task; by default `ser_core.metrics.class_names` of both.
         same_truth: False if the two are of different tasks on the same clips, such as arousal and valence, with equally
-            many classes each; ``classes`` then says nothing.
+            many classes each; ``classes`` then says nothing. Answers to different questions cannot be swapped, so that
+            the p-value then is that of Student's t, as of `asymmetry`.
         method: ``expanded`` or ``percentile``, see `ser_core.intervals.from_counts`.
         n_resamples: Number of resamples, and of random swaps.
         level: Nominal coverage.
@@ -129,24 +131,35 @@ def difference(
         names = classes or sorted({*metrics.class_names(a), *metrics.class_names(b)})
         tables = [intervals.counts(a, unit, names), intervals.counts(b, unit, names)]
     else:
-        first, second = metrics.class_names(a), metrics.class_names(b)
-        if len(first) != len(second):
-            raise SerError(f"the tasks have different numbers of classes, {list(first)} and {list(second)}")
-        tables = [intervals.counts(a, unit, first), intervals.counts(b, unit, second)]
-        names = [" or ".join(pair) for pair in zip(first, second, strict=True)]
+        of_a, of_b = metrics.class_names(a), metrics.class_names(b)
+        if len(of_a) != len(of_b):
+            raise SerError(f"the tasks have different numbers of classes, {list(of_a)} and {list(of_b)}")
+        tables = [intervals.counts(a, unit, of_a), intervals.counts(b, unit, of_b)]
+        names = [" or ".join(pair) for pair in zip(of_a, of_b, strict=True)]
     function = metrics.metric(metric, names)
     rng = np.random.default_rng(seed)
     value = float(function(tables[0].sum(axis=1)).mean() - function(tables[1].sum(axis=1)).mean())
     refusal = intervals.why_refused(tables, metric, names, unit, min_effective, min_clusters)
-    low = high = np.nan
+    low = high = p_value = np.nan
     g = tables[0].shape[1]
     if refusal is None:
         first, second = resampling.resampled(tables, function, n_resamples, rng, same_seeds=same_seeds)
         low, high = resampling.ends(first - second, level, method, g)
+        p_value = _student(value, first - second, g)
+    result = Interval(value, low, high, level, method, unit, g, refusal, intervals.absences(tables[0], names))
+    if not same_truth:
+        return Difference(result, p_value, _STUDENT)
     p_value, exact = resampling.swap_test(*(table.mean(axis=0) for table in tables), function, n_resamples, rng)
-    note = intervals.absences(tables[0], names)
-    result = Interval(value, low, high, level, method, unit, g, refusal, note)
     return Difference(result, p_value, f"{'exact' if exact else 'random'} permutation")
+
+
+_STUDENT = "Student's t of the resamples"
+
+
+def _student(value: float, draws: np.ndarray, n_clusters: int) -> float:
+    """Return the two-sided p-value of a difference in standard deviations of its resamples."""
+    error = np.nanstd(draws) * np.sqrt(n_clusters / (n_clusters - 1))
+    return float(2 * stats.t.sf(abs(value) / error, n_clusters - 1)) if error else float(value == 0)
 
 
 def asymmetry(
@@ -189,28 +202,28 @@ def asymmetry(
         >>> round(asymmetry((a, worse), (a.assign(**other), a.assign(**other))).interval.value, 3)
         0.167
     """
+    same_seeds = [_check_paired(*pair, unit, same_truth=True) for pair in (first, second)]
     if shared := set(first[0][unit]) & set(second[0][unit]):
         raise SerError(f"both parts have the {unit} {sorted(shared)[0]!r}; their clips must come from different ones")
-    values, draws, sizes, refusal = [], [], [], None
+    values, draws, sizes, notes, refusal = [], [], [], [], None
     for number, (a, b) in enumerate((first, second)):
-        same_seeds = _check_paired(a, b, unit, same_truth=True)
         names = sorted({*metrics.class_names(a), *metrics.class_names(b)})
         tables = [intervals.counts(table, unit, names) for table in (a, b)]
         function = metrics.metric(metric, names)
         refusal = refusal or intervals.why_refused(tables, metric, names, unit, 3.0, intervals.MIN_CLUSTERS)
         rng = np.random.default_rng([seed, number])
-        of_a, of_b = resampling.resampled(tables, function, n_resamples, rng, same_seeds=same_seeds)
+        of_a, of_b = resampling.resampled(tables, function, n_resamples, rng, same_seeds=same_seeds[number])
         values.append(float(function(tables[0].sum(axis=1)).mean() - function(tables[1].sum(axis=1)).mean()))
         draws.append(of_a - of_b)
         sizes.append(tables[0].shape[1])
+        notes.append(intervals.absences(tables[0], names))
     value, drawn, g = values[0] - values[1], draws[0] - draws[1], min(sizes)
     low = high = p_value = np.nan
     if refusal is None:
         low, high = resampling.ends(drawn, level, resampling.METHOD, g)
-        error = drawn.std() * np.sqrt(g / (g - 1))
-        p_value = float(2 * stats.t.sf(abs(value) / error, g - 1)) if error else float(value == 0)
-    result = Interval(value, low, high, level, resampling.METHOD, unit, g, refusal)
-    return Difference(result, p_value, "Student's t of the resamples")
+        p_value = _student(value, drawn, g)
+    note = "; ".join(dict.fromkeys(filter(None, notes)))
+    return Difference(Interval(value, low, high, level, resampling.METHOD, unit, g, refusal, note), p_value, _STUDENT)
 
 
 def _check_paired(a: pd.DataFrame, b: pd.DataFrame, unit: str, same_truth: bool) -> bool:

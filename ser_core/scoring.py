@@ -3,7 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from ser_core import baselines, calibration, comparisons, corpora, dialogues, intervals, metrics, resampling, runs
+from ser_core import baselines, calibration, comparisons, dialogues, intervals, metrics, resampling, runs
+from ser_core.clips import corpus_of
 from ser_core.errors import SerError
 
 Name = str | tuple[str, ...]
@@ -138,10 +139,16 @@ def predictions_of(name: Name, unit: str = "speaker") -> pd.DataFrame:
         unit: As for `experiment`.
 
     Raises:
-        SerError: If there is no such Run, it tests no clip of that corpus, or its corpus is not of dialogues.
+        SerError: If there is no such Run, it tests no clip of that corpus, several are of different clips, or a corpus
+            is not of dialogues.
     """
     if not isinstance(name, str):
         tables = [predictions_of(one, unit) for one in name]
+        for other, table in zip(name, tables, strict=True):
+            if set(table["clip"]) != set(tables[0]["clip"]):
+                raise SerError(
+                    f"the Runs '{name[0]}' and '{other}' are of different clips; they are no seeds of one system"
+                )
         most = 1 + max(table["seed"].max() for table in tables)
         return pd.concat(
             [table.assign(seed=most * number + table["seed"]) for number, table in enumerate(tables)], ignore_index=True
@@ -150,7 +157,7 @@ def predictions_of(name: Name, unit: str = "speaker") -> pd.DataFrame:
     run = runs.read(name)
     table, corpus = run.predictions, run.info["cell"]["corpus"]
     if tested:
-        of = table["clip"].map(corpora.table(corpus)["corpus"])
+        of = corpus_of(table["clip"])
         if not (of == tested).any():
             raise SerError(f"Run '{name}' tests no clip of '{tested}'; it tests {sorted(of.unique())}")
         table = table[of == tested].reset_index(drop=True)

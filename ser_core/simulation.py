@@ -1,13 +1,14 @@
 """How often a "95 %" interval holds the truth, by simulation of speakers whose population is known."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from scipy import special, stats
 
-from ser_core import intervals, store
+from ser_core import corpora, intervals, labels, store
+from ser_core.errors import RefusalError
 
 # What is resampled, and how the interval is taken: by clips as most papers do, and by speakers in both ways.
 SCORERS = (("clip", "percentile"), ("speaker", "percentile"), ("speaker", "expanded"))
@@ -47,22 +48,13 @@ def true_uar(n_classes: int, speaker_sd: float, class_sd: float) -> float:
 
 
 def draw(
-    n_speakers: int,
-    *,
-    repetitions: int,
-    clips_per_speaker: int,
-    n_classes: int,
-    speaker_sd: float,
-    class_sd: float,
-    rng: np.random.Generator,
+    design: np.ndarray, *, repetitions: int, speaker_sd: float, class_sd: float, rng: np.random.Generator
 ) -> np.ndarray:
     """Draw the confusion counts of experiments, each with its own speakers of the population.
 
     Args:
-        n_speakers: Speakers in each experiment.
+        design: Clips of each class that each speaker of an experiment has, integers of shape (n_speakers, K).
         repetitions: Number of experiments.
-        clips_per_speaker: Clips of a speaker, the same number of each class.
-        n_classes: Number of classes.
         speaker_sd: See `coverage`.
         class_sd: See `coverage`.
         rng: Source of randomness.
@@ -70,10 +62,11 @@ def draw(
     Returns:
         Integers of shape (repetitions, n_speakers, K, K); wrong answers are spread evenly over the other classes.
     """
-    shape, k = (repetitions, n_speakers, n_classes), n_classes
+    k = design.shape[1]
+    shape = (repetitions, *design.shape)
     logits = _ease(k) + speaker_sd * rng.standard_normal(shape)[..., :1] + class_sd * rng.standard_normal(shape)
-    right = rng.binomial(clips_per_speaker // k, special.expit(logits))
-    wrong = rng.multinomial(clips_per_speaker // k - right, np.full(k - 1, 1 / (k - 1)))
+    right = rng.binomial(design, special.expit(logits))
+    wrong = rng.multinomial(design - right, np.full(k - 1, 1 / (k - 1)))
     counts = np.zeros((*shape, k), dtype=np.int64)
     counts[..., np.arange(k), np.arange(k)] = right
     counts[..., ~np.eye(k, dtype=bool)] = wrong.reshape(*shape[:2], -1)
@@ -120,35 +113,129 @@ def coverage(
         >>> table[["n_speakers", "unit", "method"]].to_numpy().tolist()
         [[5, 'clip', 'percentile'], [5, 'speaker', 'percentile'], [5, 'speaker', 'expanded']]
     """
-    truth, rows = true_uar(n_classes, speaker_sd, class_sd), []
-    classes = [str(k) for k in range(n_classes)]
-    model = {"clips_per_speaker": clips_per_speaker, "n_classes": n_classes}
-    model |= {"speaker_sd": speaker_sd, "class_sd": class_sd}
+    designs = {n: np.full((n, n_classes), clips_per_speaker // n_classes) for n in n_speakers}
+    return _tried(
+        designs, SCORERS, {"speaker_sd": speaker_sd, "class_sd": class_sd}, repetitions, n_resamples, level, seed
+    )
+
+
+def of_design(
+    design: np.ndarray,
+    *,
+    speaker_sd: float = EFFECTS["strong"]["speaker_sd"],
+    class_sd: float = EFFECTS["strong"]["class_sd"],
+    repetitions: int = 2_000,
+    n_resamples: int = 2_000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Count how often intervals hold the UAR of the population of speakers, for a corpus as it is made.
+
+    As `coverage`, with speakers who need not have equally many clips, nor all classes.
+
+    Args:
+        design: Clips of each class that each speaker has, shape (n_speakers, K), as
+            ``pd.crosstab(clips["speaker"], clips["emotion"]).to_numpy()``.
+        speaker_sd: See `coverage`.
+        class_sd: See `coverage`.
+        repetitions: Number of simulated experiments.
+        n_resamples: Bootstrap resamples of each.
+        level: Nominal coverage.
+        seed: Of the random numbers.
+
+    Returns:
+        As `coverage`, of intervals by speakers only.
+
+    Raises:
+        RefusalError: If a class would be absent from too many resamples, so that there are no intervals.
+
+    Examples:
+        >>> one_emotion_each = np.repeat(20 * np.eye(4, dtype=int), 8, axis=0)
+        >>> of_design(one_emotion_each, repetitions=20, n_resamples=100)["n_speakers"].tolist()
+        [32]
+    """
+    sds = {"speaker_sd": speaker_sd, "class_sd": class_sd}
+    return _tried({len(design): np.asarray(design)}, SCORERS[-1:], sds, repetitions, n_resamples, level, seed)
+
+
+def _tried(
+    designs: Mapping[int, np.ndarray],
+    scorers: Sequence[tuple[str, str]],
+    sds: Mapping[str, float],
+    repetitions: int,
+    n_resamples: int,
+    level: float,
+    seed: int,
+) -> pd.DataFrame:
+    """Return the rows of `coverage` for each design and way to take an interval."""
+    rows = []
     options = {"n_resamples": n_resamples, "level": level, "min_clusters": 2, "min_effective": 0.0}
-    one_clip = np.eye(n_classes**2, dtype=np.int64).reshape(-1, n_classes, n_classes)
-    for n in n_speakers:
-        experiments = draw(n, repetitions=repetitions, rng=np.random.default_rng([seed, n]), **model)
-        for unit, method in SCORERS:
+    for n, design in designs.items():
+        k = design.shape[1]
+        truth, classes = true_uar(k, **sds), [str(number) for number in range(k)]
+        one_clip = np.eye(k**2, dtype=np.int64).reshape(-1, k, k)
+        experiments = draw(design, repetitions=repetitions, rng=np.random.default_rng([seed, n]), **sds)
+        for unit, method in scorers:
             ends = []
             for number, counts in enumerate(experiments):
                 table = counts if unit == "speaker" else np.repeat(one_clip, counts.sum(axis=0).ravel(), axis=0)
                 result = intervals.from_counts(
                     table[None], classes=classes, unit=unit, method=method, seed=seed + number, **options
                 )
+                if result.refusal:
+                    raise RefusalError(f"{n} {unit}s of this design have no interval: {result.refusal}")
                 ends.append((result.low, result.high))
             low, high = np.array(ends).T
             held = stats.binomtest(int(((low <= truth) & (truth <= high)).sum()), repetitions)
             wilson = held.proportion_ci(0.95, method="wilson")
             row = {"n_speakers": n, "unit": unit, "method": method, "coverage": held.statistic}
-            row |= {"coverage_low": wilson.low, "coverage_high": wilson.high, "mean_width": float((high - low).mean())}
-            row |= {"truth": truth, "speaker_sd": speaker_sd, "class_sd": class_sd}
+            row |= {"coverage_low": wilson.low, "coverage_high": wilson.high}
+            row |= {"mean_width": float((high - low).mean()), "truth": truth, **sds}
             rows.append(row | {"repetitions": repetitions})
     return pd.DataFrame(rows)
 
 
-def path() -> Path:
-    """Return where the committed table is."""
-    return store.results() / "simulation" / "coverage.parquet"
+def precision(
+    corpus: str = "urdu",
+    n_speakers: Sequence[int] = (10, 20, 29, 40, 60, 80, 120, 160, 240),
+    *,
+    repetitions: int = 1_000,
+    n_resamples: int = 1_000,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Return how wide intervals are on a corpus as it is, and where its speakers had all emotions.
+
+    Args:
+        corpus: A corpus with the classes of ``common4``.
+        n_speakers: Numbers of speakers who have as many clips as one of the corpus has on average, rounded up to
+            equally many of each class.
+        repetitions: Number of simulated experiments a row.
+        n_resamples: Bootstrap resamples of each.
+        seed: Of the random numbers.
+
+    Returns:
+        Rows as of `of_design` under the moderate and strong one of `EFFECTS`, with the columns ``design``, which is
+        the name of the corpus or ``all classes``, ``clips_per_speaker`` on average and ``effect``.
+
+    Raises:
+        SerError: If there is no such corpus.
+    """
+    clips = labels.harmonise(corpora.table(corpus), "common4")
+    own = pd.crosstab(clips["speaker"], clips["emotion"]).to_numpy()
+    each = -(-own.sum() // own.size)
+    designs = [(corpus, own), *(("all classes", np.full((n, own.shape[1]), each)) for n in n_speakers)]
+    tables = []
+    for effect in ("moderate", "strong"):
+        for name, design in designs:
+            found = of_design(design, repetitions=repetitions, n_resamples=n_resamples, seed=seed, **EFFECTS[effect])
+            size = design.sum() / len(design)
+            tables.append(found.assign(design=name, clips_per_speaker=size, effect=effect))
+    return pd.concat(tables, ignore_index=True)
+
+
+def path(name: str = "coverage") -> Path:
+    """Return where a committed table is: ``coverage`` or ``precision``."""
+    return store.results() / "simulation" / f"{name}.parquet"
 
 
 def write(*, repetitions: int = 2_000) -> Path:
@@ -163,3 +250,13 @@ def write(*, repetitions: int = 2_000) -> Path:
     tables = [coverage(repetitions=repetitions, **sds).assign(effect=effect) for effect, sds in EFFECTS.items()]
     store.write_parquet(pd.concat(tables, ignore_index=True), path())
     return path()
+
+
+def write_precision() -> Path:
+    """Write `precision` to its `path`; it takes some minutes.
+
+    Returns:
+        The path.
+    """
+    store.write_parquet(precision(), path("precision"))
+    return path("precision")

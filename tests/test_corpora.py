@@ -505,6 +505,13 @@ def test_committed_tables(name, n_clips, n_speakers, n_sentences):
         assert table["transcript"].isna().all()
 
 
+@pytest.mark.parametrize("name", [*corpora.NAMES, "+".join(sorted(corpora.NAMES))])
+def test_the_id_of_a_clip_names_its_corpus(name):
+    table = corpora.table(name)
+    found = clips.corpus_of(table.index.to_series())
+    pd.testing.assert_series_equal(found, table["corpus"], check_names=False)
+
+
 @pytest.mark.needs_data
 @pytest.mark.parametrize("name", corpora.NAMES)
 def test_committed_tables_are_what_the_files_say(name):

@@ -459,6 +459,12 @@ def test_ser_fetch_prints_how_to_get_it_and_downloads_nothing(name, says, tmp_pa
     assert fetching.fetch(name, tmp_path) == out.rstrip("\n")
 
 
+def test_ser_fetch_says_where_the_vectors_of_urdu_sindhi_are(tmp_path):
+    said = fetching.fetch("urdu_sindhi", tmp_path)
+    assert "Zenodo record 3685274 (CC BY 4.0)" in said and f"Put it into {tmp_path / 'urdu_sindhi'}." in said
+    assert not any(tmp_path.iterdir())
+
+
 def test_an_unknown_corpus_is_told_both_lists():
     with pytest.raises(
         SerError, match="unknown corpus 'msp'; there are ravdess, .* with a loader only crema_d, iemocap"

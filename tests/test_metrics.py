@@ -4,7 +4,7 @@ import pytest
 from predictions import CLASSES, frame, with_probabilities
 from sklearn import metrics as sklearn_metrics
 
-from ser_core import metrics
+from ser_core import labels, metrics
 from ser_core.errors import SerError
 
 
@@ -122,3 +122,21 @@ def test_metrics_of_one_class_are_scikit_learns(name):
     for kind, theirs in (("recall", sklearn_metrics.recall_score), ("f1", sklearn_metrics.f1_score)):
         expected = theirs(truth, prediction, labels=[name], average="macro")
         assert float(metrics.metric(f"{kind}:{name}", CLASSES)(matrix)) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("kinds", labels.KINDS.values(), ids=list(labels.KINDS))
+def test_scores_of_merged_classes_are_scikit_learns_of_renamed_labels(kinds):
+    table = with_probabilities(seed=2)
+    merged = metrics.merge_classes(table, kinds)
+    truth, prediction = ([kinds[word] for word in table[column]] for column in ("truth", "prediction"))
+    expected = sklearn_metrics.recall_score(truth, prediction, average="macro")
+    assert metrics.scores(merged)["uar"] == pytest.approx(expected)
+    assert merged.columns.tolist() == ["clip", "seed", "truth", "prediction"]
+    assert metrics.class_names(table) == tuple(CLASSES)
+
+
+def test_a_class_without_a_kind_is_named_in_one_line():
+    kinds = {"angry": "high", "happy": "high"}
+    with pytest.raises(SerError, match=r"no kind is given for \['sad'\]; .* \['angry', 'happy'\]") as error:
+        metrics.merge_classes(frame(["angry", "happy"], ["angry", "sad"]), kinds)
+    assert "\n" not in str(error.value)

@@ -4,6 +4,7 @@ import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
 
 from ser_core import runs, scoring
+from ser_core.errors import SerError
 
 
 @pytest.fixture
@@ -99,3 +100,74 @@ def test_dev_scores_and_seconds_of_grids_networks_and_fusions(predictions, tmp_p
     assert scoring.seconds("toy/network") == 2.0
     # One fusion: its own second, and all that its two Runs took.
     assert scoring.seconds("toy/fusion") == 1.0 + 6.0 + 4.0
+
+
+@pytest.fixture
+def unions(tmp_path, monkeypatch):
+    """Two Runs that test the same clips of urdu: one with two seeds, beside emodb, and one beside savee."""
+    monkeypatch.setenv("SER_RESULTS", str(tmp_path))
+    found = {}
+    for number, (other, seeds) in enumerate({"emodb": 2, "savee": 1}.items()):
+        rng, tables = np.random.default_rng(number), []
+        for corpus, n in (("urdu", 160), (other, 120)):
+            truth = np.random.default_rng(n).choice(["angry", "happy", "sad"], n)
+            clips = {"clip": [f"{corpus}/{i:03}" for i in range(n)], "speaker": [f"{corpus}/{i % 8}" for i in range(n)]}
+            for seed in range(seeds):
+                answers = np.where(rng.random(n) < 0.5, truth, rng.choice(["angry", "happy", "sad"], n))
+                tables.append(pd.DataFrame(clips).assign(seed=seed, truth=truth, prediction=answers))
+        info = {"cell": {"corpus": "+".join(sorted([other, "urdu"]))}, "key": "k", "measured": {"seconds": 1.0}}
+        runs.write(runs.Run("toy", other, pd.concat(tables), info))
+        found[other] = pd.concat(tables[:seeds])
+    return found
+
+
+def mean_uar(*tables):
+    """The mean over all trainings, by scikit-learn."""
+    trainings = [training for table in tables for _, training in table.groupby("seed")]
+    return np.mean([balanced_accuracy_score(of["truth"], of["prediction"]) for of in trainings])
+
+
+def test_one_corpus_of_a_union_is_scored_by_its_clips_alone(unions):
+    found = scoring.predictions_of("toy/emodb@urdu")
+    assert len(found) == 320 and found["clip"].str.startswith("urdu/").all()
+    assert found.index.tolist() == list(range(320))
+    score = scoring.score("toy/emodb@urdu", n_resamples=200)
+    assert score.value == pytest.approx(mean_uar(unions["emodb"]))
+    assert score.low < score.value < score.high and score.n_clusters == 8
+    assert len(scoring.predictions_of("toy/emodb")) == 560
+
+
+def test_several_runs_on_the_same_clips_are_trainings_of_one(unions):
+    names = ("toy/emodb@urdu", "toy/savee@urdu")
+    together = scoring.predictions_of(names)
+    assert together["seed"].nunique() == 3 and not together.duplicated(["seed", "clip"]).any()
+    assert (together.groupby("seed")["clip"].nunique() == 160).all()
+    assert scoring.score(names, n_resamples=200).value == pytest.approx(mean_uar(*unions.values()))
+    assert scoring.score(names[:1], n_resamples=200) == scoring.score(names[0], n_resamples=200)
+
+
+def test_differences_of_corpora_and_of_several_runs(unions):
+    both = ("toy/emodb@urdu", "toy/savee@urdu")
+    pairs = pd.DataFrame(
+        {"first": [both, "toy/savee@urdu", both], "second": ["toy/emodb@urdu", "toy/emodb@urdu", both]}
+    )
+    compared = scoring.differences(pairs, n_resamples=200)
+    uar = mean_uar(unions["emodb"])
+    expected = [mean_uar(*unions.values()) - uar, mean_uar(unions["savee"]) - uar, 0.0]
+    assert compared["value"].tolist() == pytest.approx(expected)
+    assert compared["p"].iloc[2] == 1.0 and (compared["p_holm"] >= compared["p"]).all()
+    with pytest.raises(SerError, match="different clips: 280 and 160"):
+        scoring.differences(pd.DataFrame({"first": ["toy/savee"], "second": ["toy/emodb@urdu"]}))
+
+
+def test_runs_on_other_clips_are_no_seeds_of_one_system(unions):
+    with pytest.raises(SerError, match="'toy/emodb@emodb' and 'toy/emodb@urdu' are of different clips"):
+        scoring.score(("toy/emodb@emodb", "toy/emodb@urdu"))
+
+
+def test_a_corpus_that_a_run_does_not_test_is_named(unions):
+    for name in ("toy/emodb@savee", ("toy/emodb@urdu", "toy/emodb@savee")):
+        message = r"Run 'toy/emodb' tests no clip of 'savee'; it tests \['emodb', 'urdu'\]"
+        with pytest.raises(SerError, match=message) as error:
+            scoring.score(name)
+        assert "\n" not in str(error.value)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from ser_core import corpora
+from ser_core.corpora import urdu_sindhi
 from ser_core.corpora.base import Download
 from ser_core.errors import SerError
 
@@ -27,7 +28,7 @@ def fetch(name: str, to: Path, *, progress: bool = True) -> str:
     size or checksum is removed. Nothing is downloaded that is already there with the right checksum.
 
     Args:
-        name: One of `ser_core.corpora.NAMES` or `ser_core.corpora.ABSENT`.
+        name: One of `ser_core.corpora.NAMES` or `ser_core.corpora.ABSENT`, or ``urdu_sindhi``.
         to: Folder to make ``<name>/`` in, the value for ``SER_DATA``.
         progress: Show a progress bar.
 
@@ -37,6 +38,9 @@ def fetch(name: str, to: Path, *, progress: bool = True) -> str:
     Raises:
         SerError: If there is no such corpus, a server does not answer, or what it sends is not the file.
     """
+    if name == urdu_sindhi.NAME:  # feature vectors, and so no corpus with a Clips table
+        folder = Path(to) / name
+        return f"Urdu-Sindhi is feature vectors without recordings.\n{urdu_sindhi.HOW_TO_GET}.\nPut it into {folder}."
     info = corpora.info(name)
     terms = f"Licence: {info.licence}. Cite {info.citation} (see book/references.bib)."
     folder = Path(to) / name

@@ -11,6 +11,7 @@ import pandas as pd
 
 from ser_core.errors import SerError
 
+NAME = "urdu_sindhi"
 LANGUAGES = ("Urdu", "Sindhi")
 SETS = ("eGeMAPS", "ComParE", "IS09Emotion", "IS10Paraling", "Prosody")
 HOW_TO_GET = "Zenodo record 3685274 (CC BY 4.0): unpack both archives into one folder"
