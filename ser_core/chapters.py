@@ -122,7 +122,6 @@ def execute(chapter: Chapter, output: Path, *, parameters: Mapping[str, object] 
         SerError: If a cell raises, takes too long or kills its kernel, or a parameter is unknown: chapter, number
             of the code cell, its first line, and the reason.
     """
-    import papermill
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
     from papermill.exceptions import PapermillExecutionError
 
@@ -130,16 +129,7 @@ def execute(chapter: Chapter, output: Path, *, parameters: Mapping[str, object] 
     with tempfile.TemporaryDirectory() as folder:
         progress = Path(folder) / "progress.ipynb"
         try:
-            notebook = papermill.execute_notebook(
-                chapter.notebook,
-                progress,
-                parameters=dict(parameters or {}),
-                execution_timeout=chapter.timeout,
-                start_timeout=300,
-                progress_bar=False,
-                extra_arguments=["--log-level=CRITICAL"],
-                cwd=chapter.path.parent,
-            )
+            notebook = _papermill(chapter, dict(parameters or {}), progress)
         except PapermillExecutionError as error:
             reason = f"{error.ename}: {(error.evalue.strip().splitlines() or [''])[0]}"
         except CellTimeoutError:
@@ -165,6 +155,27 @@ def execute(chapter: Chapter, output: Path, *, parameters: Mapping[str, object] 
             return facts
         number, first_line = _last_started(nbformat.read(progress, as_version=4))
     raise SerError(f"{chapter.path}, code cell {number} ({first_line}): {reason}")
+
+
+def _papermill(chapter: Chapter, parameters: dict, progress: Path) -> NotebookNode:
+    """Execute a chapter, trying again if its kernel does not start: two that start at once may pick the same port."""
+    import papermill
+
+    for tries_left in (2, 1, 0):
+        try:
+            return papermill.execute_notebook(
+                chapter.notebook,
+                progress,
+                parameters=parameters,
+                execution_timeout=chapter.timeout,
+                start_timeout=300,
+                progress_bar=False,
+                extra_arguments=["--log-level=CRITICAL"],
+                cwd=chapter.path.parent,
+            )
+        except RuntimeError as error:
+            if not tries_left or "before replying to kernel_info" not in str(error):
+                raise
 
 
 def _code(notebook: NotebookNode) -> list[NotebookNode]:

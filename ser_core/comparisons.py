@@ -145,7 +145,7 @@ def difference(
     if refusal is None:
         first, second = resampling.resampled(tables, function, n_resamples, rng, same_seeds=same_seeds)
         low, high = resampling.ends(first - second, level, method, g)
-        p_value = _student(value, first - second, g)
+        p_value = _student(value, first - second, g, tables)
     result = Interval(value, low, high, level, method, unit, g, refusal, intervals.absences(tables[0], names))
     if not same_truth:
         return Difference(result, p_value, _STUDENT)
@@ -156,10 +156,15 @@ def difference(
 _STUDENT = "Student's t of the resamples"
 
 
-def _student(value: float, draws: np.ndarray, n_clusters: int) -> float:
-    """Return the two-sided p-value of a difference in standard deviations of its resamples."""
+def _student(value: float, draws: np.ndarray, n_clusters: int, tables: Sequence[np.ndarray]) -> float:
+    """Return the two-sided p-value of a difference in standard deviations of its resamples.
+
+    A class that a few clusters have most of is known no better than those few allow: degrees of freedom are the
+    effective clusters of the class that has fewest, minus 1.
+    """
     error = np.nanstd(draws) * np.sqrt(n_clusters / (n_clusters - 1))
-    return float(2 * stats.t.sf(abs(value) / error, n_clusters - 1)) if error else float(value == 0)
+    freedom = min(n for table in tables for n in intervals.effective(table) if n > 0) - 1
+    return float(2 * stats.t.sf(abs(value) / error, freedom)) if error else float(value == 0)
 
 
 def asymmetry(
@@ -177,7 +182,8 @@ def asymmetry(
     Scores from A to B and from B to A are of different clips, and differ already if B is the easier corpus. What can be
     compared is what is lost on each: the system that knows the corpus minus the one that does not, paired on its own
     clips. The two losses are resampled independently of each other. The p-value is that of Student's t, of the
-    difference in standard deviations of the resamples, with the degrees of freedom of the smaller part.
+    difference in standard deviations of the resamples; degrees of freedom are the effective clusters (see
+    `ser_core.intervals.effective`) of the class that has fewest, minus 1.
 
     Args:
         first: Predictions of two systems for the same clips, see `difference`.
@@ -205,10 +211,11 @@ def asymmetry(
     same_seeds = [_check_paired(*pair, unit, same_truth=True) for pair in (first, second)]
     if shared := set(first[0][unit]) & set(second[0][unit]):
         raise SerError(f"both parts have the {unit} {sorted(shared)[0]!r}; their clips must come from different ones")
-    values, draws, sizes, notes, refusal = [], [], [], [], None
+    values, draws, sizes, notes, counted, refusal = [], [], [], [], [], None
     for number, (a, b) in enumerate((first, second)):
         names = sorted({*metrics.class_names(a), *metrics.class_names(b)})
         tables = [intervals.counts(table, unit, names) for table in (a, b)]
+        counted += tables
         function = metrics.metric(metric, names)
         refusal = refusal or intervals.why_refused(tables, metric, names, unit, 3.0, intervals.MIN_CLUSTERS)
         rng = np.random.default_rng([seed, number])
@@ -221,7 +228,7 @@ def asymmetry(
     low = high = p_value = np.nan
     if refusal is None:
         low, high = resampling.ends(drawn, level, resampling.METHOD, g)
-        p_value = _student(value, drawn, g)
+        p_value = _student(value, drawn, g, counted)
     note = "; ".join(dict.fromkeys(filter(None, notes)))
     return Difference(Interval(value, low, high, level, resampling.METHOD, unit, g, refusal, note), p_value, _STUDENT)
 

@@ -245,7 +245,7 @@ def why_refused(
         >>> why_refused([np.ones((1, 3, 2, 2))], "uar", ["happy", "sad"], "speaker", 3.0, 5)
         '3 speakers, fewer than 5'
     """
-    g, only = tables[0].shape[1], metric.partition(":")[2]
+    g, only, few, absent = tables[0].shape[1], metric.partition(":")[2], {}, None
     if g < min_clusters:
         return f"{g} {unit}{'s' if g > 1 else ''}, fewer than {min_clusters}"
     for table in tables:
@@ -254,9 +254,9 @@ def why_refused(
             if only and name != only:
                 continue
             if 0 < n_effective < min_effective:
-                return f"{name}: {n_effective:.1f} effective {unit}s, fewer than {min_effective:g}"
+                few[n_effective] = f"{name}: {n_effective:.1f} effective {unit}s, fewer than {min_effective:g}"
             if n_having and (missing := (1 - n_having / g) ** g) > MAX_ABSENT:
-                return f"{name}: absent from {missing:.0%} of resamples, more than {MAX_ABSENT:.0%}"
+                absent = absent or f"{name}: absent from {missing:.0%} of resamples, more than {MAX_ABSENT:.0%}"
             if only and not n_having:
                 return "no clip of the class"
-    return None
+    return few[min(few)] if few else absent

@@ -124,6 +124,31 @@ def test_failure_names_chapter_and_cell_and_leaves_nothing(tmp_path, cells, mess
 CHECKED = ["n_resamples = 10", 'from ser_core import report\n\nreport.begin("01_a", In)']
 
 
+def test_a_kernel_that_does_not_start_is_tried_again_and_another_failure_is_not(tmp_path, monkeypatch):
+    import papermill
+
+    path, execute, failures = chapter(tmp_path, "01_a", "n = 1"), papermill.execute_notebook, []
+
+    def failing(*arguments, **options):
+        if len(failures) < 2:
+            failures.append(RuntimeError("Kernel died before replying to kernel_info"))
+            raise failures[-1]
+        return execute(*arguments, **options)
+
+    monkeypatch.setattr(papermill, "execute_notebook", failing)
+    chapters.execute(chapters.read(path), tmp_path / "out" / "01_a.ipynb")
+    assert len(failures) == 2
+
+    def broken(*arguments, **options):
+        failures.append(None)
+        raise RuntimeError("something else")
+
+    monkeypatch.setattr(papermill, "execute_notebook", broken)
+    with pytest.raises(RuntimeError, match="something else"):
+        chapters.execute(chapters.read(path), tmp_path / "out" / "01_b.ipynb")
+    assert len(failures) == 3
+
+
 def test_runner_refuses_unknown_parameters(tmp_path):
     path = chapter(tmp_path, "01_a", *CHECKED)
     with pytest.raises(SerError, match=r"code cell 2 .*01_a has no parameter 'n_resample'; it has n_resamples"):
