@@ -36,14 +36,17 @@ class Difference:
         """
         return f"{self.interval.text(percent, digits, signed=True)}, {p_text(self.p_value, 'p')}"
 
-    def points(self) -> str:
+    def points(self, reasons: bool = True) -> str:
         """Return the difference in points with its interval, without the p-value.
+
+        Args:
+            reasons: Show why there is no interval; False for the difference alone then.
 
         Examples:
             >>> Difference(Interval(0.031, 0.01, 0.052, 0.95, "expanded", "speaker", 24), 0.004, "exact").points()
             '+3.1 [+1.0, +5.2]'
         """
-        return self.interval.text(percent=True, signed=True)
+        return self.interval.text(percent=True, signed=True, reasons=reasons)
 
     def __str__(self) -> str:
         """Return `text`, with the note if there is one."""

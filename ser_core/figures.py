@@ -139,6 +139,7 @@ def forest(
     colours: Sequence[str] | str = PALETTE[0],
     reference: float | None = None,
     reasons: bool = True,
+    shift: float = 0.0,
 ) -> None:
     """Draw scores with their intervals in percent, one row each from the top; a refused one is a hollow point.
 
@@ -149,6 +150,7 @@ def forest(
         colours: One colour, or one for each row.
         reference: A value in the same unit to mark with a line, such as chance or no difference.
         reasons: Write beside a refused interval why it is refused.
+        shift: How far below its row, in rows, each score is drawn, so that several systems fit on one row.
 
     Raises:
         ValueError: If the numbers of intervals and labels differ.
@@ -156,7 +158,8 @@ def forest(
     colours = [colours] * len(labels) if isinstance(colours, str) else colours
     if reference is not None:
         axes.axvline(100 * reference, color=MUTED, linewidth=0.8, linestyle=(0, (4, 3)), zorder=0)
-    for row, (interval, _, colour) in enumerate(zip(intervals, labels, colours, strict=True)):
+    for number, (interval, _, colour) in enumerate(zip(intervals, labels, colours, strict=True)):
+        row = number + shift
         refused = interval.refusal is not None
         fill = PAPER if refused else colour
         axes.plot(100 * interval.value, row, "o", markersize=5, color=colour, markerfacecolor=fill)
@@ -170,7 +173,7 @@ def forest(
     axes.set_ylim(len(labels) - 0.5, -0.5)
     axes.spines["left"].set_visible(False)
     axes.tick_params(axis="y", length=0)
-    axes.grid(axis="x")
+    axes.grid(True, axis="x")  # without True a second call would take it away
 
 
 def grouped_forest(

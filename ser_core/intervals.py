@@ -42,19 +42,22 @@ class Interval:
     refusal: str | None = None
     note: str = ""
 
-    def text(self, percent: bool = False, digits: int | None = None, signed: bool = False) -> str:
+    def text(self, percent: bool = False, digits: int | None = None, signed: bool = False, reasons: bool = True) -> str:
         """Return the score for prose and tables.
 
         Args:
             percent: Show 61.2 for 0.612.
             digits: Decimals; 3, or 1 with ``percent``.
             signed: Show a plus sign.
+            reasons: Show why there is no interval; False for the score alone then.
 
         Examples:
             >>> Interval(0.6123, 0.5708, 0.6502, 0.95, "expanded", "speaker", 24).text()
             '0.612 [0.571, 0.650]'
             >>> Interval(0.6123, np.nan, np.nan, 0.95, "expanded", "speaker", 4, "4 speakers, fewer than 5").text()
             '0.612 (no interval: 4 speakers, fewer than 5)'
+            >>> Interval(0.6123, np.nan, np.nan, 0.95, "", "speaker", 4, "4 speakers, fewer than 5").text(reasons=False)
+            '0.612'
         """
         digits = (1 if percent else 3) if digits is None else digits
         # Adding 0.0 after rounding turns -0.0 into 0.0.
@@ -62,7 +65,9 @@ class Interval:
             f"{round(100 * x if percent else x, digits) + 0.0:{'+' if signed else ''}.{digits}f}"
             for x in (self.value, self.low, self.high)
         )
-        return f"{value} [{low}, {high}]" if self.refusal is None else f"{value} (no interval: {self.refusal})"
+        if self.refusal is None:
+            return f"{value} [{low}, {high}]"
+        return f"{value} (no interval: {self.refusal})" if reasons else value
 
     def __str__(self) -> str:
         """Return `text`, with the note if there is one."""

@@ -1,4 +1,4 @@
-"""How often a "95 %" interval holds the truth, by simulation of speakers whose population is known."""
+"""How often a "95 %" interval holds the truth, and how wide it is, for simulated speakers of a known population."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
