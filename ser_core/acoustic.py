@@ -129,8 +129,8 @@ def clean(samples: np.ndarray, rate: int) -> np.ndarray:
 def librosa94_clean(samples: np.ndarray, rate: int) -> dict[str, float]:
     """Return the values of `librosa94` of the clip after `clean`.
 
-    The paper then leaves out what lasts less than one second. That is a choice of clips, not of features: every feature
-    set has all clips, so that sets are compared on the same ones.
+    The paper then leaves out what lasts less than one second. That is a choice of clips, not of features, and made by
+    `ser_core.labels.SHORTEST`: every feature set has all clips, so that sets are compared on the same ones.
 
     Args:
         samples: Mono, float32, in [-1, 1].

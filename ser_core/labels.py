@@ -78,7 +78,15 @@ nor IEMOCAP's excitement happy: of its usual four-class task (5,531 turns) ``com
 ``basic8`` is the eight words of RAVDESS; a corpus has as many of them as it has.
 ``sharma7`` is ``basic8`` without neutral, as Sharma (2023) merges RAVDESS, SAVEE, TESS, CREMA-D and IEMOCAP. The paper
 does not say where IEMOCAP's excitement goes; its 2,499 happy and 745 surprised clips leave no room for the 1,041 turns.
+It leaves out short clips as well, see `SHORTEST`.
 A corpus without an entry, such as a local one, is held to the words of all corpora together.
+"""
+
+SHORTEST = {"sharma7": 1.0}
+"""Harmonisation -> the least that a clip lasts, in seconds, to be kept; where its length is not known, it is.
+
+Sharma measures after silence is removed. Lengths here are those of the recordings, so that all feature sets have the
+same clips, whatever is cut away for one of them.
 """
 
 
@@ -95,7 +103,7 @@ def _mapping(name: str, corpus: str) -> tuple[dict[str, str], set[str] | None]:
 
 
 def _common_words(clips: pd.DataFrame, name: str) -> pd.Series:
-    """Return the common word of every clip, missing where there is none."""
+    """Return the common word of every clip, missing where there is none or the clip is too short."""
     parts = []
     for corpus, emotion in clips.groupby("corpus", sort=True)["emotion"]:
         mapping, allowed = _mapping(name, corpus)
@@ -109,7 +117,8 @@ def _common_words(clips: pd.DataFrame, name: str) -> pd.Series:
                 f"allowed: {', '.join(sorted(allowed))}"
             )
         parts.append(emotion.map(mapping))
-    return pd.concat(parts).reindex(clips.index).astype("str")
+    words = pd.concat(parts).reindex(clips.index).astype("str")
+    return words.mask(clips["duration_s"] < SHORTEST.get(name, 0.0))
 
 
 def harmonise(clips: pd.DataFrame, name: str) -> pd.DataFrame:
@@ -143,7 +152,8 @@ def harmonise(clips: pd.DataFrame, name: str) -> pd.DataFrame:
     words = _common_words(clips, name)
     result = clips.assign(emotion=words)[words.notna()]
     if not len(result):
-        raise SerError(f"no clip of {', '.join(sorted(clips['corpus'].unique()))} has a word of '{name}'")
+        least = f" and lasts {SHORTEST[name]:g} s" if name in SHORTEST else ""
+        raise SerError(f"no clip of {', '.join(sorted(clips['corpus'].unique()))} has a word of '{name}'{least}")
     # As plain records: pandas compares attrs when tables are joined, and a table cannot be compared to True or False.
     result.attrs["coverage"] = coverage(clips, name).to_dict("records")
     return result
@@ -157,7 +167,8 @@ def coverage(clips: pd.DataFrame, name: str) -> pd.DataFrame:
         name: One of `HARMONISATIONS`.
 
     Returns:
-        Columns corpus, own_word, common_word (missing: left out) and n (clips), sorted by the first two.
+        Columns corpus, own_word, common_word (missing: left out) and n (clips), sorted by the first two; a word of
+        which only the short clips are left out (see `SHORTEST`) has two rows.
 
     Raises:
         SerError: If the name is unknown or a corpus uses a word that it does not define.

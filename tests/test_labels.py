@@ -118,6 +118,18 @@ def test_sharma7_of_the_corpora_at_hand():
     assert left_out["n"].to_dict() == {"ravdess": 96, "savee": 120, "tess": 200}
 
 
+def test_sharma7_leaves_out_what_is_known_to_last_less_than_a_second():
+    made = table("crema_d", ["anger", "anger", "sad", "fear", "neutral"]).assign(duration_s=[0.99, 1.0, 2.5, None, 2.0])
+    assert labels.harmonise(made, "sharma7").index.tolist() == ["crema_d/1", "crema_d/2", "crema_d/3"]
+    found = labels.coverage(made, "sharma7")
+    assert found["n"].sum() == len(made)
+    assert found[found["own_word"] == "anger"][["common_word", "n"]].to_numpy().tolist()[0] == ["angry", 1]
+    assert found[found["common_word"].isna()]["own_word"].tolist() == ["anger", "neutral"]
+    assert len(labels.harmonise(made, "basic8")) == len(made)
+    with pytest.raises(SerError, match="no clip of crema_d has a word of 'sharma7' and lasts 1 s"):
+        labels.harmonise(made.iloc[:1], "sharma7")
+
+
 def test_own_words_of_several_corpora_are_not_one_set_of_labels():
     both = clips.join([table("savee", ["fear"]), table("ravdess", ["fearful"])])
     with pytest.raises(
