@@ -84,7 +84,7 @@ def class_names(predictions: pd.DataFrame) -> tuple[str, ...]:
         >>> class_names(pd.DataFrame({"clip": ["a"], "truth": ["sad"], "prediction": ["angry"]}))
         ('angry', 'sad')
     """
-    used = set(predictions["truth"]) | set(predictions["prediction"])
+    used = {*predictions["truth"].unique(), *predictions["prediction"].unique()}
     named = {str(name).removeprefix(PROBABILITY) for name in predictions if str(name).startswith(PROBABILITY)}
     if named and used - named:
         raise SerError(
