@@ -19,7 +19,11 @@ FAMILY = {
     "microsoft/wavlm-base": "wavlm-base",
     "facebook/wav2vec2-xls-r-300m": "xls-r",
 }
-TEXT_FAMILY = {"text:google-bert/bert-base-uncased": "bert", "text:FacebookAI/roberta-base": "roberta"}
+TEXT_FAMILY = {
+    "text:google-bert/bert-base-uncased": "bert",
+    "text:FacebookAI/roberta-base": "roberta",
+    "text:FacebookAI/xlm-roberta-base": "xlm-roberta",
+}
 # transformer layers of the published checkpoints, and of the tiny ones
 LAYERS = {"facebook/wav2vec2-xls-r-300m": 24}
 
@@ -39,6 +43,23 @@ def test_the_file_pins_its_checkpoint_and_fits_it(path):
         for freeze in (recipe.freeze, recipe.text_freeze):
             assert freeze == "all" or freeze <= 1 + n
         assert recipe.layers in ("last", "weighted") or recipe.layers < n
+
+
+# As published: learning rate, clips a step, epochs, whether classes are weighed, what epochs are kept by, labels.
+PUBLISHED = {
+    "fusion-sharma": (5e-5, 16, 6, False, "uar", "sharma7"),
+    "fusion-khan": (2e-5, 16, 30, True, "weighted_f1", "native"),
+    "roberta-meld": (2e-5, 32, 8, True, "weighted_f1", "native"),
+    "xlm-roberta-meld": (2e-5, 32, 8, True, "weighted_f1", "native"),
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_the_settings_are_those_of_the_study(name):
+    cell = experiments.load(store.repository() / f"experiments/large/{name}.yaml").cells[0]
+    how = cell.recipe
+    step = how.batch_size * how.accumulation
+    assert (how.learning_rate, step, how.epochs, how.class_weights, how.select, cell.labels) == PUBLISHED[name]
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
