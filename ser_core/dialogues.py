@@ -9,6 +9,7 @@ import pandas as pd
 
 from ser_core import corpora
 from ser_core.errors import SerError
+from ser_core.recipes import WORDS
 
 COLUMNS = ("dialogue", "turn", "speaker", "text")
 ERROR_SHARES = {"substitution": 0.6, "deletion": 0.2, "insertion": 0.2}
@@ -112,8 +113,12 @@ def refusal(corpus: str, context: int = 0) -> str | None:
     if corpus in READERS:
         return None
     if context:
-        return f"'{corpus}' has no dialogues, so no {context} turns before a clip"
+        return _no_turns(corpus, context)
     return None if corpora.table(corpus)["transcript"].notna().any() else f"no clip of '{corpus}' has a transcript"
+
+
+def _no_turns(corpus: str, context: int) -> str:
+    return f"'{corpus}' has no dialogues, so no {context} turns before a clip"
 
 
 def said(
@@ -132,13 +137,15 @@ def said(
         Clip -> turns, oldest first, the clip's own last; without text, its own is empty.
 
     Raises:
-        SerError: If the corpus's tables are not at hand, or lack a clip.
+        SerError: If the corpus's tables are not at hand, or lack a clip, or it has no dialogues to take turns from.
 
     Examples:
         >>> said(corpora.table("ravdess"), "ravdess")["ravdess/03-01-05-01-02-02-07"]
         ('Dogs are sitting by the door',)
     """
     if corpus not in READERS:
+        if context:
+            raise SerError(f"{_no_turns(corpus, context)}; leave the context out")
         return {clip: ("" if pd.isna(text) else text.strip(),) for clip, text in clips["transcript"].items()}
     table = READERS[corpus](folder)
     if absent := clips.index.difference(table.index).tolist():
@@ -165,8 +172,8 @@ def texts(corpus: str, context: int = 0, words: str = "own") -> dict[str, tuple[
         Clip -> turns, oldest first, the clip's own last; without text, its own is empty.
 
     Raises:
-        SerError: If the corpus has no such texts, no second sentence where another is wanted, or its tables are not
-            at hand.
+        SerError: If ``words`` is no such key, the corpus has no such texts, no second sentence where another is wanted,
+            or its tables are not at hand.
 
     Examples:
         >>> texts("ravdess")["ravdess/03-01-05-01-02-02-07"]
@@ -174,6 +181,8 @@ def texts(corpus: str, context: int = 0, words: str = "own") -> dict[str, tuple[
         >>> texts("ravdess", words="other")["ravdess/03-01-05-01-02-02-07"]
         ('Kids are talking by the door',)
     """
+    if words not in WORDS:
+        raise SerError(f"unknown words '{words}'; expected one of {list(WORDS)}")
     if reason := refusal(corpus, context):
         raise SerError(f"{reason}; choose another corpus or setting")
     found = {}

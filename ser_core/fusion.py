@@ -35,7 +35,8 @@ def combine(
         Probabilities of shape (n_test, n_classes), and what the dev part chose.
 
     Raises:
-        SerError: If the rule is unknown, or ``weighted`` gets other than two systems.
+        SerError: If the rule is unknown, there are no systems, their probabilities are of different clips or classes,
+            ``weighted`` gets other than two systems, or a rule that learns has no dev clip, or one class of them.
 
     Examples:
         >>> a, b = np.array([[0.9, 0.1]]), np.array([[0.3, 0.7]])
@@ -46,11 +47,17 @@ def combine(
     """
     if rule not in RULES:
         raise SerError(f"unknown fusion '{rule}'; expected one of {sorted(RULES)}")
+    for role, part in (("dev", dev), ("test", test)):
+        if len({scores.shape for scores in part}) != 1:
+            found = [scores.shape for scores in part] or "nothing"
+            raise SerError(f"fusion '{rule}' of {found} on {role}; expected one shape, the same clips and classes")
     if rule == "mean":
         return np.mean(test, 0), {}
     if rule == "product":
         scores = np.exp(np.mean(np.log(np.maximum(test, _FLOOR)), 0))
         return scores / scores.sum(1, keepdims=True), {}
+    if not len(truth):
+        raise SerError(f"fusion '{rule}' learns on the dev part, which has no clip; use 'mean' or 'product'")
     if rule == "weighted":
         if len(dev) != 2:
             raise SerError(f"fusion 'weighted' weighs two systems, not {len(dev)}; use 'mean' or 'stacked'")
@@ -59,6 +66,10 @@ def combine(
         best = min(np.flatnonzero(np.isclose(found, max(found))), key=lambda i: abs(WEIGHTS[i] - 0.5))
         weight = float(round(WEIGHTS[best], 2))
         return weight * test[0] + (1 - weight) * test[1], {"weight": weight}
+    if len(np.unique(truth)) < 2:
+        raise SerError(
+            "fusion 'stacked' fits a classifier on the dev part, which has one class; use 'weighted' or 'mean'"
+        )
     from sklearn.linear_model import LogisticRegression
 
     logs = [np.log(np.maximum(np.hstack(part), _FLOOR)) for part in (dev, test)]

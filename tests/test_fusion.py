@@ -60,6 +60,18 @@ def test_what_cannot_be_combined_is_refused():
         fusion.combine("vote", DEV, TRUTH, TEST)
     with pytest.raises(SerError, match="'weighted' weighs two systems, not 3"):
         fusion.combine("weighted", [*DEV, DEV[0]], TRUTH, [*TEST, TEST[0]])
+    with pytest.raises(SerError, match="fusion 'mean' of nothing on dev; expected one shape"):
+        fusion.combine("mean", [], TRUTH, [])
+    with pytest.raises(
+        SerError, match="fusion 'product' of .* on test; expected one shape, the same clips and classes"
+    ):
+        fusion.combine("product", DEV, TRUTH, [TEST[0], TEST[1][:, :1]])
+    none = [part[:0] for part in DEV]
+    for rule in ("weighted", "stacked"):
+        with pytest.raises(SerError, match=f"fusion '{rule}' learns on the dev part, which has no clip"):
+            fusion.combine(rule, none, TRUTH[:0], TEST)
+    with pytest.raises(SerError, match="'stacked' fits a classifier on the dev part, which has one class"):
+        fusion.combine("stacked", DEV, np.zeros_like(TRUTH), TEST)
 
 
 @pytest.fixture

@@ -105,6 +105,40 @@ def test_without_its_own_words_a_clip_is_not_told(stores, settings):
     assert facts.get("n_without_text") == (None if "fusion" in settings else 2)
 
 
+def test_what_is_withheld_of_a_test_clip_is_not_used_and_the_rest_still_is(stores):
+    made, _ = training.fit_fold(
+        cell(stores, fusion="concat", modality_dropout=0.3, epochs=24, patience=24, **READER), 0, 1
+    )
+    parts = {name: rows.set_index("clip") for name, rows in made.groupby("part")}
+    silent = corpora.table("urdu")["transcript"].fillna("").str.strip() == ""
+    found = {}
+    for name in ("test", "without-sound", "without-words"):
+        rows = parts[name]
+        assert sorted(rows.index) == sorted(parts["test"].index)
+        said = rows[~silent[rows.index]]
+        found[name] = recall_score(said["truth"], said["prediction"], average="macro")
+    # The words decide the class: nothing is lost with the sound, everything with the words.
+    assert found["test"] > 0.9 and found["without-sound"] > 0.9 and found["without-words"] < 0.85
+    assert not parts["without-sound"]["p_sad"].equals(parts["test"]["p_sad"])
+    plain, _ = training.fit_fold(cell(stores, fusion="concat", epochs=1), 0, 1)
+    assert not {"without-sound", "without-words"} & set(plain["part"])
+
+
+def test_withheld_sound_is_the_learnt_vector_and_a_clip_without_words_keeps_its_own(stores):
+    model = network(stores, "concat", width=16)
+    torch.nn.init.normal_(model.head.absent_audio)
+    given = batch(model, [0, 1], ["no no", "", "oh sad"])
+    other = given | {"inputs": torch.randn_like(given["inputs"])}
+    with torch.no_grad():
+        heard, deaf, deaf_to_other = (
+            model(**given)["logits"],
+            model(**given | {"heard": ~given["spoken"]})["logits"],
+            model(**other | {"heard": ~given["spoken"]})["logits"],
+        )
+    assert not torch.allclose(deaf[0], heard[0]) and torch.equal(deaf[1], heard[1])
+    assert torch.equal(deaf_to_other[0], deaf[0]) and not torch.allclose(deaf_to_other[1], deaf[1])
+
+
 def test_a_network_that_only_reads_learns_them_with_no_recording_at_hand(stores, monkeypatch):
     monkeypatch.delenv("SER_DATA")
     score, facts = uar(stores, encoder=stores.text, text=None, freeze=1, learning_rate=3e-3, epochs=24, patience=24)
@@ -343,6 +377,12 @@ def test_texts_that_are_not_there_are_refused(stores):
     assert dialogues.refusal("urdu", 2) == "'urdu' has no dialogues, so no 2 turns before a clip"
     with pytest.raises(SerError, match="'urdu' has no dialogues"):
         dialogues.texts("urdu", 2)
+    with pytest.raises(SerError, match="'urdu' has no dialogues, so no 2 turns before a clip; leave the context out"):
+        dialogues.said(corpora.table("urdu"), "urdu", 2)
+    with pytest.raises(
+        SerError, match=r"unknown words 'othr'; expected one of \['own', 'constant', 'other', 'random'\]"
+    ):
+        dialogues.texts("urdu", words="othr")
     assert dialogues.refusal("meld", 2) is None
 
 
@@ -358,6 +398,16 @@ def test_a_cross_attention_says_what_it_attends_to_and_no_other_network_does(sto
     assert weights.sum(1) == pytest.approx(np.ones(len(weights)), abs=1e-3)
     assert 0 < shown["evenness"] <= 1
     assert "attention" not in uar(stores, fusion="concat", epochs=1)[1]
+
+
+def test_a_fold_in_which_nothing_is_said_has_no_attention_to_show(stores, monkeypatch):
+    here = set(clips_tested(stores))
+    texts = {clip: ("",) if clip in here else turns for clip, turns in dialogues.texts("urdu").items()}
+    monkeypatch.setattr(dialogues, "texts", lambda *_: texts)
+    inputs.prepared.cache_clear()
+    _, facts = uar(stores, fusion="cross-attention", epochs=1)
+    inputs.prepared.cache_clear()
+    assert "attention" not in facts and facts["n_without_text"] >= len(here)
 
 
 def clips_tested(stores):

@@ -90,6 +90,7 @@ class FusionClassifier(nn.Module):
         texts: torch.Tensor | None = None,
         text_lengths: torch.Tensor | None = None,
         spoken: torch.Tensor | None = None,
+        heard: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Return the fused vector of each clip.
 
@@ -100,6 +101,7 @@ class FusionClassifier(nn.Module):
             text_lengths: Valid tokens of each clip, at least one, shape (n_clips,).
             spoken: Whether there is a text of each clip, boolean, shape (n_clips,); where not, the head's learnt vector
                 stands for it.
+            heard: The same of its sound.
 
         Returns:
             Shape (n_clips, n_values).
@@ -110,7 +112,7 @@ class FusionClassifier(nn.Module):
         if self.reader is None:
             return self.head.fuse(frames, encoded.mask)
         said = self.reader.suffix(texts, text_lengths, self.text_cached)
-        present = torch.stack([torch.ones_like(spoken), spoken], 1)
+        present = torch.stack([heard, spoken], 1)
         return self.head.fuse(frames, encoded.mask, _scaled(said.states[-1]), said.mask, present)
 
     def forward(
@@ -120,6 +122,7 @@ class FusionClassifier(nn.Module):
         texts: torch.Tensor | None = None,
         text_lengths: torch.Tensor | None = None,
         spoken: torch.Tensor | None = None,
+        heard: torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
     ) -> dict[str, torch.Tensor]:
         """Return the scores of a batch and, if labels are given, the loss.
@@ -131,12 +134,13 @@ class FusionClassifier(nn.Module):
             text_lengths: Valid tokens of each clip, at least one, shape (n_clips,).
             spoken: Whether there is a text of each clip, boolean, shape (n_clips,); where not, the head's learnt vector
                 stands for it.
+            heard: The same of its sound.
             labels: Class of each clip, shape (n_clips,).
 
         Returns:
             ``logits`` of shape (n_clips, n_classes), and ``loss`` before them if there are labels.
         """
-        logits = self.head.classify(self.embed(inputs, lengths, texts, text_lengths, spoken)).float()
+        logits = self.head.classify(self.embed(inputs, lengths, texts, text_lengths, spoken, heard)).float()
         return {"logits": logits} if labels is None else {"loss": self.loss(logits, labels), "logits": logits}
 
 

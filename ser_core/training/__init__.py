@@ -38,8 +38,10 @@ def fit_fold(cell: TrainingCell, seed: int, fold: int, *, folder: Path | None = 
 
     Returns:
         The predictions of the test and dev clips, with the column ``part``, and of the speaker probe, see
-        `ser_core.probing.speakers`; and the facts: clips of each part, learning curve, parameters and, of a network
-        that reads, how many clips of the fold's parts are without text.
+        `ser_core.probing.speakers`; of a network trained with modality dropout also those of the test clips with
+        their words withheld (``without-words``) and with their sound withheld (``without-sound``). And the facts: clips
+        of each part, learning curve, parameters and, of a network that reads, how many clips of the fold's parts are
+        without text.
 
     Raises:
         SerError: If the test part holds a class that the train part does not, or the recipe does not fit the encoder.
@@ -77,11 +79,14 @@ def fit_fold(cell: TrainingCell, seed: int, fold: int, *, folder: Path | None = 
     before = _embeddings(model, rest["test"])
     trainer = make_trainer(model, recipe, train, rest.get("dev") if recipe.patience else None, seed, folder, progress)
     trainer.train(resume_from_checkpoint=get_last_checkpoint(str(folder)))
+    if recipe.modality_dropout:
+        rest |= _withheld(rest["test"])
     tables = []
     for role, data in rest.items():
         scores = torch.as_tensor(trainer.predict(data).predictions, dtype=torch.float64).softmax(1).numpy()
         answers = [names[i] for i in scores.argmax(1)]
-        tables.append(predictions(cell, seed, fold, part[role], answers, scores, names).assign(part=role))
+        which = part["dev" if role == "dev" else "test"]
+        tables.append(predictions(cell, seed, fold, which, answers, scores, names).assign(part=role))
     test = clips.loc[part["test"]]
     for when, vectors in (("before", before), ("after", _embeddings(model, rest["test"]))):
         probe = probing.speakers(vectors, test)
@@ -105,8 +110,18 @@ def fit_fold(cell: TrainingCell, seed: int, fold: int, *, folder: Path | None = 
         facts["n_without_text"] = sum(not read[clip][-1] for which in part.values() for clip in which)
         # Of dialogues not even the tokens may be kept.
         if recipe.text and recipe.fusion == "cross-attention" and cell.corpus not in dialogues.READERS:
-            facts["attention"] = _attention(model, rest["test"], part["test"], read)
+            if any(read[clip][-1].strip() for clip in part["test"]):
+                facts["attention"] = _attention(model, rest["test"], part["test"], read)
     return pd.concat(tables, ignore_index=True), facts
+
+
+def _withheld(test: Part) -> dict[str, Part]:
+    """Return a test part without the words of its clips, and one without the sound of those that have words."""
+    unread = [(states, False) for states, _ in test.texts]
+    return {
+        "without-words": Part(test.versions, test.labels, texts=unread),
+        "without-sound": Part(test.versions, test.labels, texts=test.texts, heard=False),
+    }
 
 
 def _model(
@@ -242,7 +257,7 @@ def _attention(model: torch.nn.Module, part: Part, clips: list[str], read: dict[
     weights = []
     with torch.no_grad():
         for batch in _batches(model, part):
-            del batch["spoken"]
+            del batch["spoken"], batch["heard"]
             weights += model.attention(**batch)
     found = {clip: found.cpu() for clip, found in zip(clips, weights, strict=True) if read[clip][-1].strip()}
     even = [torch.special.entr(w).sum(1).mean().item() / math.log(w.shape[1]) for w in found.values()]

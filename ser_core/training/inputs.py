@@ -58,6 +58,7 @@ class Part(torch.utils.data.Dataset):
         seed: Of every random choice, with the epoch and the clip's place.
         texts: For each clip the tensor of its words, beside that of its sound, and whether it has any words; None for
             a network of one encoder.
+        heard: Whether the network hears the clips that have words; it hears those that have none in any case.
     """
 
     def __init__(  # noqa: D107
@@ -68,6 +69,7 @@ class Part(torch.utils.data.Dataset):
         encoder: Encoder | None = None,
         seed: int = 0,
         texts: Sequence[tuple[torch.Tensor, bool]] | None = None,
+        heard: bool = True,
     ):
         self.versions = versions
         self.labels = labels
@@ -75,6 +77,7 @@ class Part(torch.utils.data.Dataset):
         self.encoder = encoder
         self.seed = seed
         self.texts = texts
+        self.heard = heard
         self.epoch = 0
         self.lengths = [len(clip[0]) for clip in versions]
 
@@ -94,6 +97,7 @@ class Part(torch.utils.data.Dataset):
             item["inputs"] = clip
         if self.texts is not None:
             item["texts"], item["spoken"] = self.texts[i]
+            item["heard"] = self.heard or not item["spoken"]
         return item
 
     def collate(self, items: list[dict]) -> dict[str, torch.Tensor]:
@@ -104,7 +108,8 @@ class Part(torch.utils.data.Dataset):
         if "texts" in items[0]:
             texts, text_lengths = pad([item["texts"] for item in items])
             spoken = torch.tensor([item["spoken"] for item in items])
-            batch |= {"texts": texts, "text_lengths": text_lengths, "spoken": spoken}
+            heard = torch.tensor([item["heard"] for item in items])
+            batch |= {"texts": texts, "text_lengths": text_lengths, "spoken": spoken, "heard": heard}
         # The Trainer collates the dev part with this too, whose items have no generator.
         if "rng" in items[0] and self.augmentation.mixup > 0:
             inputs, lengths, permutation, shares = mix(inputs.float(), lengths, self.augmentation, items[0]["rng"])
