@@ -24,6 +24,7 @@ Corpus = Annotated[str, typer.Argument(help="Name of a corpus, such as ravdess."
 CorpusOrCsv = Annotated[str, typer.Argument(help=f"Name of a corpus, such as ravdess, or {_OWN}.")]
 UnionOrCsv = Annotated[str, typer.Argument(help=f"Name of a corpus, several joined as in savee+tess, or {_OWN}.")]
 Folder = Annotated[Path | None, typer.Option(help="Folder of the corpus; $SER_DATA/<corpus> if not given.")]
+Out = Annotated[Path | None, typer.Option(help="Write the table here, too, as .csv or .parquet.")]
 Corpora = Annotated[Path, typer.Option(envvar="SER_DATA", help="Folder of the corpora; <corpus>/ is made in it.")]
 
 
@@ -70,6 +71,19 @@ def _own(csv: str, folder: Path | None) -> "tuple[str, Path, pd.DataFrame]":
     if folder:
         raise SerError("--folder is for a corpus's name; the paths of a CSV start from the folder it is in")
     return _OWN_NAME, Path(csv).parent, _read_own(csv)
+
+
+def _check_out(out: Path | None) -> None:
+    if out and out.suffix not in (".csv", ".parquet"):
+        raise SerError(f"{out}: a table is written as .csv or .parquet, not as '{out.suffix}'")
+
+
+def _write_out(table: "pd.DataFrame", stored: Path, out: Path) -> None:
+    """Write a table that is in the store to where somebody wants it, too."""
+    from ser_core import store
+
+    with store.replacing(out) as temporary:
+        table.to_csv(temporary) if out.suffix == ".csv" else temporary.write_bytes(stored.read_bytes())
 
 
 @app.command()
@@ -152,23 +166,19 @@ def features(
     corpus: CorpusOrCsv,
     extractor: Annotated[str, typer.Argument(help="Name of a feature set, such as egemaps.")],
     folder: Folder = None,
-    out: Annotated[Path | None, typer.Option(help="Write the table here, too, as .csv or .parquet.")] = None,
+    out: Out = None,
 ) -> None:
     """Extract a feature set for a corpus into the store; goes on where it was stopped."""
     from ser_core import features as extraction
-    from ser_core import store
 
     extraction.get(extractor)
-    if out and out.suffix not in (".csv", ".parquet"):
-        raise SerError(f"{out}: a table is written as .csv or .parquet, not as '{out.suffix}'")
+    _check_out(out)
     table = None
     if _is_csv(corpus):
         corpus, folder, table = _own(corpus, folder)
     path = extraction.extract(corpus, extractor, folder=folder, clips=table, progress=_bars())
     if out:
-        values = extraction.load(corpus, extractor, table)
-        with store.replacing(out) as temporary:
-            values.to_csv(temporary) if out.suffix == ".csv" else temporary.write_bytes(path.read_bytes())
+        _write_out(extraction.load(corpus, extractor, table), path, out)
     print(out or path)
 
 
@@ -183,10 +193,12 @@ def transcribe(
     task: Annotated[str, typer.Option(help="transcribe, or translate into English.")] = "transcribe",
     folder: Folder = None,
     download: Annotated[bool, typer.Option("--download", help="Download a model that is not there.")] = False,
+    out: Out = None,
 ) -> None:
-    """Transcribe a corpus by Whisper into the cache; goes on where it was stopped."""
+    """Transcribe a corpus by Whisper into the cache, which holds one CSV's at a time; goes on where it was stopped."""
     from ser_core import transcribe as transcripts
 
+    _check_out(out)
     table = None
     if _is_csv(corpus):
         corpus, folder, table = _own(corpus, folder)
@@ -200,8 +212,11 @@ def transcribe(
         download=download,
         progress=_bars(),
     )
-    print(transcripts.summary(transcripts.load(corpus, model, language, task, table)))
-    print(path)
+    made = transcripts.load(corpus, model, language, task, table)
+    if out:
+        _write_out(made, path, out)
+    print(transcripts.summary(made))
+    print(out or path)
 
 
 @app.command()

@@ -51,6 +51,10 @@ _DEFAULTS = {
 }
 
 
+FUSION_RULES = ("mean", "product", "weighted", "stacked")
+"""The rules of `ser_core.fusion.RULES`, here by name because an experiment is read before it is run."""
+
+
 @dataclass(frozen=True)
 class Experiment:
     """An experiment file, resolved.
@@ -135,6 +139,10 @@ def _training_cells(path: Path, spec: dict) -> tuple[list[TrainingCell], list[di
     shared = {"labels": spec["labels"], "train_clips": spec["train_clips"], "seeds": tuple(spec["seeds"])}
     split_seeds = [0] if spec["splits"] == "fixed" else spec["splits"]
     for name, settings in spec["networks"].items():
+        if not isinstance(settings, dict | None):
+            raise SerError(
+                f"{path}: network '{name}' is {settings!r}; expected a mapping of settings, or {{}} for none"
+            )
         try:
             how = recipe({**spec["recipe"], **(settings or {})})
         except SerError as error:
@@ -155,6 +163,8 @@ def _training_cells(path: Path, spec: dict) -> tuple[list[TrainingCell], list[di
 def _unsupported(cell: TrainingCell) -> str | None:
     """Return what a network takes that one of its corpora does not have, None if all is there."""
     for corpus in (*corpora.parts(cell.corpus), *cell.recipe.extra):
+        if corpus in corpora.ABSENT:
+            corpora.table(corpus)  # which says how to get it, if it has none
         if cell.recipe.hears and not corpora.info(corpus).has_audio:
             return f"'{corpus}' has no recordings, which network '{cell.name}' hears"
         if cell.recipe.reads and (reason := dialogues.refusal(corpus, cell.recipe.context)):
@@ -168,8 +178,7 @@ def _fusion_cells(path: Path, spec: dict) -> tuple[list[FusionCell], list[dict]]
     for (name, fusion), corpus, protocol in itertools.product(
         spec["fusions"].items(), spec["corpora"], spec["protocols"]
     ):
-        if set(fusion) != {"members", "rule", "average"}:
-            raise SerError(f"{path}: fusion '{name}' has {sorted(fusion)}; expected members, rule and average")
+        _check_fusion(path, name, fusion)
         seeds = tuple(spec["seeds"][:1] if fusion["average"] else spec["seeds"])
         cells.append(
             FusionCell(
@@ -185,6 +194,20 @@ def _fusion_cells(path: Path, spec: dict) -> tuple[list[FusionCell], list[dict]]
             )
         )
     return cells, []
+
+
+def _check_fusion(path: Path, name: str, fusion: object) -> None:
+    """Raise if the settings of a fusion in an experiment file are not what they should be."""
+    if not isinstance(fusion, dict) or set(fusion) != {"members", "rule", "average"}:
+        found = sorted(fusion) if isinstance(fusion, dict) else repr(fusion)
+        raise SerError(f"{path}: fusion '{name}' has {found}; expected members, rule and average")
+    members = fusion["members"]
+    if not isinstance(members, list) or not members or not all(isinstance(member, str) for member in members):
+        raise SerError(f"{path}: fusion '{name}': 'members' is a list of at least one name, not {members!r}")
+    if fusion["rule"] not in FUSION_RULES:
+        raise SerError(f"{path}: fusion '{name}': 'rule' is one of {list(FUSION_RULES)}, not {fusion['rule']!r}")
+    if not isinstance(fusion["average"], bool):
+        raise SerError(f"{path}: fusion '{name}': 'average' is true or false, not {fusion['average']!r}")
 
 
 def _feature_cells(path: Path, spec: dict) -> tuple[list[Cell], list[dict]]:
@@ -254,7 +277,7 @@ def _n_folds(folds: int | str | dict, corpus: str, protocol: str) -> int | str:
 def _check_names(path: Path, spec: dict, given: set[str]) -> None:
     """Raise if a list in an experiment file holds an unknown name."""
     known = {
-        "corpora": corpora.NAMES,
+        "corpora": (*corpora.NAMES, *corpora.ABSENT),
         "protocols": splits.PROTOCOLS,
         "features": (*features.EXTRACTORS, *features.WORDS),
         "test_features": (None, *features.EXTRACTORS, *features.WORDS),

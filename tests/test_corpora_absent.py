@@ -1,3 +1,4 @@
+import itertools
 import json
 import sys
 
@@ -5,8 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
+import yaml
+from caches import forget
 
-from ser_core import cli, clips, corpora, labels, splits, store
+from ser_core import cards, cli, clips, corpora, experiments, features, labels, runner, runs, splits, store, toy
 from ser_core.corpora import fetch as fetching
 from ser_core.corpora import iemocap, iitkgp_sehsc, punjabi_rasa, shemo
 from ser_core.errors import RefusalError, SerError
@@ -472,14 +475,89 @@ def test_an_unknown_corpus_is_told_both_lists():
         corpora.info("msp")
 
 
-def test_no_table_is_committed_and_your_own_is_read_once_written(tmp_path, monkeypatch):
-    with pytest.raises(SerError, match="no recording of shemo was at hand, so read yours"):
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    """Stores and recordings of one's own in the place of all others."""
+    forget()
+    for name in ("results", "cache", "data"):
+        monkeypatch.setenv(f"SER_{name.upper()}", str(tmp_path / name))
+    yield tmp_path
+    forget()
+
+
+def test_no_table_is_committed_and_your_own_is_read_once_written(own):
+    with pytest.raises(RefusalError, match="^shemo: no recording of it was at hand, .* see `ser fetch shemo` for how"):
         corpora.table("shemo")
-    make_shemo(tmp_path / "shemo")
-    monkeypatch.setenv("SER_RESULTS", str(tmp_path / "results"))
-    reading = corpora.read("shemo", tmp_path / "shemo")
-    corpora.write_table(reading)
-    pd.testing.assert_frame_equal(corpora.table("shemo"), reading.clips)
+    make_shemo(own / "data/shemo")
+    card = cards.write("shemo", progress=False)
+    assert corpora.table_path("shemo").is_relative_to(own / "cache") and card.is_relative_to(own / "cache")
+    pd.testing.assert_frame_equal(corpora.table("shemo"), corpora.read("shemo").clips)
+    assert cards.load("shemo").header["measured"]["clips"] == 3 and cards.duplicates("shemo").empty
+
+
+# Experiments
+
+
+def experiment(folder, **fields):
+    content = {
+        "name": "own",
+        "question": "?",
+        "features": ["levels"],
+        "models": ["logreg"],
+        "normalisations": ["train"],
+        "protocols": ["session"],
+        "folds": "loo",
+    }
+    path = folder / "own.yaml"
+    path.write_text(yaml.safe_dump({key: value for key, value in (content | fields).items() if value is not None}))
+    return path
+
+
+def make_larger(folder):
+    """Six actors of CREMA-D, and five sessions of IEMOCAP with two speakers each, who are angry and sad for 1.1 s."""
+    rng = np.random.default_rng(0)
+    for actor, emotion, line in itertools.product(range(1001, 1007), ("ANG", "SAD"), ("DFA", "IEO")):
+        put(folder / "crema_d", f"AudioWAV/{actor}_{line}_{emotion}_XX.wav", rng.uniform(-0.5, 0.5, 17_600))
+    for session in range(1, 6):
+        said = []
+        for gender, emotion, turn in itertools.product("FM", ("ang", "sad"), range(2)):
+            name = f"Ses0{session}F_impro01_{gender}{turn}{'0' if emotion == 'ang' else '1'}0"
+            said.append(f"[1.0 - 2.1]\t{name}\t{emotion}\t[2.0, 2.0, 2.0]\n")
+            place = f"Session{session}/sentences/wav/Ses0{session}F_impro01/{name}.wav"
+            put(folder / "iemocap", place, rng.uniform(-0.5, 0.5, 17_600))
+        write(folder / "iemocap", f"Session{session}/dialog/EmoEvaluation/Ses0{session}F_impro01.txt", "\n".join(said))
+
+
+def test_an_experiment_refuses_what_is_not_at_hand_and_says_how_to_get_it(own):
+    for fields in (
+        {"corpora": ["iemocap"]},
+        {"corpora": ["iemocap"], "features": ["words"], "normalisations": ["tfidf"]},
+        {"corpora": ["iemocap"], "features": None, "models": None, "normalisations": None, "networks": {"a": {}}},
+    ):
+        with pytest.raises(SerError, match="support nothing of it; .* iemocap: no recording .* `ser fetch iemocap`"):
+            experiments.load(experiment(own, **fields))
+    toy.corpus(own / "data/urdu", speakers=6, sentences=1, emotions=("angry", "sad"))
+    corpora.write_table(corpora.local.read(own / "data/urdu/clips.csv", name="urdu"))
+    loaded = experiments.load(experiment(own, corpora=["crema_d", "urdu"], protocols=["speaker"], folds=2))
+    assert [cell.corpus for cell in loaded.cells] == ["urdu"]
+    assert loaded.refused["corpus"].unique().tolist() == ["crema_d"]
+
+
+def test_leave_one_session_out_and_a_merged_corpus_run_once_the_recordings_are_there(own):
+    make_larger(own / "data")
+    for name in ("crema_d", "iemocap"):
+        corpora.write_table(corpora.read(name))
+        features.extract(name, "levels", jobs=1, progress=False)
+    (folder,) = runner.run(experiments.load(experiment(own, corpora=["iemocap"])), jobs=1, progress=False)
+    table = runs.read(f"own/{folder.name}").predictions
+    sessions = corpora.table("iemocap")["session"]
+    assert sorted(table["clip"]) == sorted(sessions.index) and len(sessions) == 40
+    assert (table.groupby("fold")["clip"].apply(lambda clips: sessions[clips].nunique()) == 1).all()
+    assert table["fold"].nunique() == 5
+    merged = experiment(own, corpora=["crema_d+iemocap"], protocols=["speaker"], folds=2, labels="sharma7")
+    (folder,) = runner.run(experiments.load(merged), jobs=1, progress=False)
+    table = runs.read(f"own/{folder.name}").predictions
+    assert len(table) == 40 + 24 and set(table["truth"]) == {"angry", "sad"}
 
 
 # Words

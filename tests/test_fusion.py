@@ -138,6 +138,10 @@ def test_a_stored_feature_set_is_tuned_as_in_the_baselines():
     assert (same == test).mean() > 0.98
 
 
+def test_a_file_can_name_every_rule():
+    assert set(experiments.FUSION_RULES) == set(fusion.RULES)
+
+
 def test_a_file_of_fusions_becomes_cells(tmp_path):
     content = {
         "name": "toy",

@@ -582,6 +582,11 @@ def test_the_command_transcribes_a_csv_of_ones_own(ser, toy, tiny, tmp_path):
     transcribe(toy, tiny, language="de", task="translate")
     expected = load(toy, tiny, language="de", task="translate")["transcript"].iloc[:3].tolist()
     assert store.read_parquet(path, index="clip")["transcript"].tolist() == expected
+    # The cache holds one corpus of one's own at a time; what is to stay is written elsewhere.
+    kept = tmp_path / "kept.csv"
+    code, out, _ = ser(own, "--model", tiny, "--language", "de", "--task", "translate", "--out", kept)
+    assert (code, out.splitlines()[1]) == (0, str(kept))
+    assert pd.read_csv(kept, index_col="clip", keep_default_na=False)["transcript"].tolist() == expected
 
 
 @pytest.mark.parametrize(
@@ -593,6 +598,7 @@ def test_the_command_transcribes_a_csv_of_ones_own(ser, toy, tiny, tmp_path):
         (["meld", "--model", "base"], "has no recording or no sha256"),
         (["gone.csv", "--model", "base"], "gone.csv: no such file"),
         (["own.csv", "--model", "base", "--folder", "here"], "--folder is for a corpus's name"),
+        (["own.csv", "--model", "base", "--out", "a.xlsx"], "a.xlsx: a table is written as .csv or .parquet"),
     ],
 )
 def test_the_command_says_what_cannot_be_in_one_line(ser, tmp_path, monkeypatch, words, line):

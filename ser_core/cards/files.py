@@ -25,12 +25,13 @@ class Card:
 
 
 def path(name: str) -> Path:
-    """Return where the card of a corpus is.
+    """Return where the card of a corpus is: in the repository, or in the cache for one of `ser_core.corpora.ABSENT`.
 
     Raises:
         SerError: If there is no such corpus.
     """
-    return store.repository() / "data_cards" / f"{corpora.info(name).name}.md"
+    root = store.cache() if name in corpora.ABSENT else store.repository()
+    return root / "data_cards" / f"{corpora.info(name).name}.md"
 
 
 def load(name: str) -> Card:

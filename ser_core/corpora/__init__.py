@@ -24,8 +24,8 @@ from ser_core.corpora import (
     tess,
     urdu,
 )
-from ser_core.corpora.base import BadNameError, Corpus, Download, Reading
-from ser_core.errors import SerError
+from ser_core.corpora.base import BadNameError, Corpus, Download, Reading, how_to
+from ser_core.errors import RefusalError, SerError
 
 _AT_HAND = (ravdess, emodb, urdu, savee, tess, banglaser, meld, punjabi_elc)
 _NOT_AT_HAND = (crema_d, iemocap, punjabi_rasa, shemo, iitkgp_sehsc)
@@ -33,7 +33,8 @@ _MODULES = {m.INFO.name: m for m in (*_AT_HAND, *_NOT_AT_HAND)}
 NAMES = tuple(m.INFO.name for m in _AT_HAND)
 """The corpora with a loader, a committed table, a card and results; for any other see `ser_core.corpora.local`."""
 ABSENT = tuple(m.INFO.name for m in _NOT_AT_HAND)
-"""Loaders for corpora whose recordings we did not have: no committed table, no card, no results."""
+"""Loaders for corpora whose recordings we did not have: no committed table, no card, no results. Whoever has them
+writes table and card into the cache, by ``ser card <name> --write``."""
 
 __all__ = [
     "ABSENT",
@@ -144,6 +145,7 @@ def table(name: str) -> pd.DataFrame:
 
     Raises:
         SerError: If there is no such corpus, or its table is missing or damaged.
+        RefusalError: If it is one of `ABSENT` and has no table yet.
 
     Examples:
         >>> len(table("ravdess"))
@@ -154,16 +156,16 @@ def table(name: str) -> pd.DataFrame:
     _module(name)
     path = table_path(name)
     if name in ABSENT and not path.is_file():
-        raise SerError(
-            f"{path}: no such file; no recording of {name} was at hand, so read yours with ser_core.corpora.read and "
-            f"write the table with write_table"
+        raise RefusalError(
+            f"{name}: no recording of it was at hand, so it has no Clips table; {how_to(info(name))}, then read yours "
+            f"by `ser card {name} --write`"
         )
     return clips.validate(store.read_parquet(path, index="clip"))
 
 
 def table_path(name: str) -> Path:
-    """Return where the committed Clips table of a corpus is."""
-    return store.results() / "clips" / f"{name}.parquet"
+    """Return where the Clips table of a corpus is: with the results, or in the cache for one of `ABSENT`."""
+    return (store.cache() if name in ABSENT else store.results()) / "clips" / f"{name}.parquet"
 
 
 def committed(clips_read: pd.DataFrame) -> pd.DataFrame:

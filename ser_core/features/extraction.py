@@ -10,7 +10,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from ser_core import audio, corpora, store
-from ser_core.errors import SerError
+from ser_core.errors import RefusalError, SerError
 from ser_core.features import files, punjabi, texts
 from ser_core.features.extractors import Extractor, get
 
@@ -31,10 +31,13 @@ def refusal(corpus: str, extractor: str) -> str | None:
     """
     if len(names := corpora.parts(corpus)) > 1:
         return next(filter(None, (refusal(name, extractor) for name in names)), None)
-    if corpus not in corpora.NAMES:
+    if corpus not in (*corpora.NAMES, *corpora.ABSENT):
         return None
     if extractor in texts.WORDS | texts.SENTENCES:
-        return texts.refusal(corpus, extractor, corpora.table(corpus))
+        try:
+            return texts.refusal(corpus, extractor, corpora.table(corpus))
+        except RefusalError as error:
+            return str(error)
     if corpora.info(corpus).has_audio or (corpus, extractor) == (punjabi.CORPUS, punjabi.EXTRACTOR):
         return None
     only = f"; it comes with '{punjabi.EXTRACTOR}' only" if corpus == punjabi.CORPUS else ""

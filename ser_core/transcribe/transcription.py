@@ -63,8 +63,8 @@ def transcribe(
         ser_core.errors.SerError: 'english' is no code of whisper.tokenizer.LANGUAGES; did you mean 'en' (english)?
     """
     checkpoint, identity = _request(model, language, task)
-    if batch_size < 1:
-        raise SerError(f"batches of {batch_size} clips cannot be decoded; expected at least 1")
+    if type(batch_size) is not int or batch_size < 1:
+        raise SerError(f"batches of {batch_size!r} clips cannot be decoded; expected a whole number from 1")
     clips = (corpora.table(corpus) if clips is None else clips).sort_index()
     path = _location(corpus, identity)
     try:
