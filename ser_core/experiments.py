@@ -1,6 +1,7 @@
 """Experiments: how a declarative YAML file becomes cells, one system on one corpus under one protocol each."""
 
 import itertools
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -173,27 +174,30 @@ def _unsupported(cell: TrainingCell) -> str | None:
 
 
 def _fusion_cells(path: Path, spec: dict) -> tuple[list[FusionCell], list[dict]]:
-    """Return the fusions of an experiment file."""
-    cells = []
+    """Return the fusions of an experiment file and what its corpora cannot support."""
+    cells, refused = [], []
     for (name, fusion), corpus, protocol in itertools.product(
         spec["fusions"].items(), spec["corpora"], spec["protocols"]
     ):
         _check_fusion(path, name, fusion)
         seeds = tuple(spec["seeds"][:1] if fusion["average"] else spec["seeds"])
-        cells.append(
-            FusionCell(
-                corpus=corpus,
-                protocol=protocol,
-                name=name,
-                members=tuple(member.format(corpus=corpus, protocol=protocol) for member in fusion["members"]),
-                rule=fusion["rule"],
-                average=fusion["average"],
-                labels=spec["labels"],
-                folds=_n_folds(spec["folds"], corpus, protocol),
-                seeds=seeds,
-            )
+        made = FusionCell(
+            corpus=corpus,
+            protocol=protocol,
+            name=name,
+            members=tuple(member.format(corpus=corpus, protocol=protocol) for member in fusion["members"]),
+            rule=fusion["rule"],
+            average=fusion["average"],
+            labels=spec["labels"],
+            folds=_n_folds(spec["folds"], corpus, protocol),
+            seeds=seeds,
         )
-    return cells, []
+        try:
+            refused += _left_out(corpus, protocol, spec, [division(made, 0)])
+            cells.append(made)
+        except RefusalError as error:
+            refused.append({"corpus": corpus, "what": protocol, "reason": str(error)})
+    return cells, refused
 
 
 def _check_fusion(path: Path, name: str, fusion: object) -> None:
@@ -204,6 +208,8 @@ def _check_fusion(path: Path, name: str, fusion: object) -> None:
     members = fusion["members"]
     if not isinstance(members, list) or not members or not all(isinstance(member, str) for member in members):
         raise SerError(f"{path}: fusion '{name}': 'members' is a list of at least one name, not {members!r}")
+    if wrong := [member for member in members if set("{}") & set(re.sub(r"\{(corpus|protocol)\}", "", member))]:
+        raise SerError(f"{path}: fusion '{name}': only {{corpus}} and {{protocol}} stand in braces, not as in {wrong}")
     if fusion["rule"] not in FUSION_RULES:
         raise SerError(f"{path}: fusion '{name}': 'rule' is one of {list(FUSION_RULES)}, not {fusion['rule']!r}")
     if not isinstance(fusion["average"], bool):

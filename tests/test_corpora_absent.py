@@ -514,10 +514,15 @@ def experiment(folder, **fields):
 
 
 def make_larger(folder):
-    """Six actors of CREMA-D, and five sessions of IEMOCAP with two speakers each, who are angry and sad for 1.1 s."""
+    """Six actors of CREMA-D, five sessions of IEMOCAP with two speakers each, and SAVEE's four men, angry and sad.
+
+    Every clip lasts 1.1 s.
+    """
     rng = np.random.default_rng(0)
     for actor, emotion, line in itertools.product(range(1001, 1007), ("ANG", "SAD"), ("DFA", "IEO")):
         put(folder / "crema_d", f"AudioWAV/{actor}_{line}_{emotion}_XX.wav", rng.uniform(-0.5, 0.5, 17_600))
+    for speaker, emotion, number in itertools.product(("DC", "JE", "JK", "KL"), ("a", "sa"), (1, 2)):
+        put(folder / "savee", f"AudioData/{speaker}/{emotion}{number:02d}.wav", rng.uniform(-0.5, 0.5, 17_600))
     for session in range(1, 6):
         said = []
         for gender, emotion, turn in itertools.product("FM", ("ang", "sad"), range(2)):
@@ -529,23 +534,26 @@ def make_larger(folder):
 
 
 def test_an_experiment_refuses_what_is_not_at_hand_and_says_how_to_get_it(own):
-    for fields in (
-        {"corpora": ["iemocap"]},
-        {"corpora": ["iemocap"], "features": ["words"], "normalisations": ["tfidf"]},
-        {"corpora": ["iemocap"], "features": None, "models": None, "normalisations": None, "networks": {"a": {}}},
-    ):
+    instead = {"features": None, "models": None, "normalisations": None}
+    fusion = {"members": ["levels/logreg/train"], "rule": "mean", "average": True}
+    kinds = ({}, instead | {"networks": {"a": {}}}, instead | {"fusions": {"a": fusion}})
+    for fields in (*kinds, {"features": ["words"], "normalisations": ["tfidf"]}):
         with pytest.raises(SerError, match="support nothing of it; .* iemocap: no recording .* `ser fetch iemocap`"):
-            experiments.load(experiment(own, **fields))
+            experiments.load(experiment(own, corpora=["iemocap"], **fields))
     toy.corpus(own / "data/urdu", speakers=6, sentences=1, emotions=("angry", "sad"))
     corpora.write_table(corpora.local.read(own / "data/urdu/clips.csv", name="urdu"))
-    loaded = experiments.load(experiment(own, corpora=["crema_d", "urdu"], protocols=["speaker"], folds=2))
-    assert [cell.corpus for cell in loaded.cells] == ["urdu"]
-    assert loaded.refused["corpus"].unique().tolist() == ["crema_d"]
+    for fields in kinds:
+        fields |= {"corpora": ["crema_d", "crema_d+urdu", "urdu"], "protocols": ["speaker"], "folds": 2}
+        loaded = experiments.load(experiment(own, **fields))
+        assert [cell.corpus for cell in loaded.cells] == ["urdu"]
+        assert loaded.refused["corpus"].tolist() == ["crema_d", "crema_d+urdu"]
+        reasons = loaded.refused["reason"]
+        assert reasons.str.fullmatch("crema_d: .* `ser fetch crema_d` .* `ser card crema_d --write`").all()
 
 
 def test_leave_one_session_out_and_a_merged_corpus_run_once_the_recordings_are_there(own):
     make_larger(own / "data")
-    for name in ("crema_d", "iemocap"):
+    for name in ("crema_d", "iemocap", "savee"):
         corpora.write_table(corpora.read(name))
         features.extract(name, "levels", jobs=1, progress=False)
     (folder,) = runner.run(experiments.load(experiment(own, corpora=["iemocap"])), jobs=1, progress=False)
@@ -554,10 +562,10 @@ def test_leave_one_session_out_and_a_merged_corpus_run_once_the_recordings_are_t
     assert sorted(table["clip"]) == sorted(sessions.index) and len(sessions) == 40
     assert (table.groupby("fold")["clip"].apply(lambda clips: sessions[clips].nunique()) == 1).all()
     assert table["fold"].nunique() == 5
-    merged = experiment(own, corpora=["crema_d+iemocap"], protocols=["speaker"], folds=2, labels="sharma7")
+    merged = experiment(own, corpora=["crema_d+iemocap+savee"], protocols=["speaker"], folds=2, labels="sharma7")
     (folder,) = runner.run(experiments.load(merged), jobs=1, progress=False)
     table = runs.read(f"own/{folder.name}").predictions
-    assert len(table) == 40 + 24 and set(table["truth"]) == {"angry", "sad"}
+    assert len(table) == 40 + 24 + 16 and set(table["truth"]) == {"angry", "sad"}
 
 
 # Words

@@ -65,6 +65,7 @@ def test_a_bad_setting_gets_one_line(settings, message):
         "{freeze: all, patience: null, layers: weighted, schedule: constant}",
         "{freeze: 3, learning_rate: 1.0e-3, layers: 2, dropout: 0, warmup: 0.0, label_smoothing: 0.1}",
         "{augmentation: {gain_db: [-6, 6]}, copies: 2, encoder: some/folder}",
+        "{extra: [emodb, iemocap]}",
     ],
 )
 def test_good_settings_come_back_from_a_run(settings):

@@ -172,6 +172,8 @@ FUSION = {"members": ["egemaps/logreg/train"], "rule": "mean", "average": True}
         (INSTEAD | {"fusions": {"x": None}}, "fusion 'x' has None; expected members, rule and average"),
         (INSTEAD | {"fusions": {"x": FUSION | {"members": []}}}, r"fusion 'x': 'members' is a list .*, not \[\]"),
         (INSTEAD | {"fusions": {"x": FUSION | {"members": "a"}}}, "fusion 'x': 'members' is a list .*, not 'a'"),
+        (INSTEAD | {"fusions": {"x": FUSION | {"members": ["{corpsu}/a"]}}}, r"only \{corpus\} .*, not as in .*corpsu"),
+        (INSTEAD | {"fusions": {"x": FUSION | {"members": ["a/{"]}}}, "fusion 'x': only .* stand in braces"),
         (INSTEAD | {"fusions": {"x": FUSION | {"rule": "vote"}}}, "fusion 'x': 'rule' is one of .*, not 'vote'"),
         (INSTEAD | {"fusions": {"x": FUSION | {"average": "yes"}}}, "'average' is true or false, not 'yes'"),
     ],

@@ -43,7 +43,7 @@ def check(name: str, folder: Path | None = None, *, progress: bool = False) -> N
     """Compare the card of a corpus, and its committed Clips table, with its files.
 
     Args:
-        name: One of `ser_core.corpora.NAMES`.
+        name: One of `ser_core.corpora.NAMES` or `ser_core.corpora.ABSENT`.
         folder: Where it is; by default ``$SER_DATA/<name>``.
         progress: Show progress bars.
 
@@ -114,7 +114,7 @@ def write(name: str, folder: Path | None = None, *, progress: bool = True) -> Pa
     """Measure a corpus and write its card's header and its Clips table; the prose and ``measured.copy`` stay.
 
     Args:
-        name: One of `ser_core.corpora.NAMES`.
+        name: One of `ser_core.corpora.NAMES` or `ser_core.corpora.ABSENT`.
         folder: Where it is; by default ``$SER_DATA/<name>``.
         progress: Show progress bars.
 

@@ -110,7 +110,10 @@ def folder_of(name: str, folder: Path | None = None) -> Path:
         raise SerError(f"{name} has no folder of its own; do this for each of {', '.join(names)}")
     folder = Path(folder) if folder is not None else store.data_folder(name)
     if folder is None:
-        raise SerError(f"no recordings of {name}: set SER_DATA to the folder that holds {name}/, or give the folder")
+        how = f"; {how_to(info(name))}" if name in _MODULES else ""
+        raise SerError(
+            f"no recordings of {name}: set SER_DATA to the folder that holds {name}/, or give the folder{how}"
+        )
     if not folder.is_dir():
         raise SerError(f"{folder}: no such folder; expected that of {name}")
     return folder
