@@ -18,7 +18,6 @@ app = typer.Typer(
     add_completion=False,
 )
 
-_OWN_NAME = "local"
 _OWN = "a CSV of your own (path, emotion, speaker and, if known, gender, sentence, session, ...)"
 Corpus = Annotated[str, typer.Argument(help="Name of a corpus, such as ravdess.")]
 CorpusOrCsv = Annotated[str, typer.Argument(help=f"Name of a corpus, such as ravdess, or {_OWN}.")]
@@ -66,11 +65,19 @@ def _read_own(csv: str) -> "pd.DataFrame":
     return reading.clips
 
 
+def _own_name(table: "pd.DataFrame") -> str:
+    """Return the name that a CSV's files have in the cache, another for other clips, so that none replaces another."""
+    from ser_core.features.files import clips_key
+
+    return f"local-{clips_key(table)}"
+
+
 def _own(csv: str, folder: Path | None) -> "tuple[str, Path, pd.DataFrame]":
-    """Return name, folder and Clips table of somebody's own CSV."""
+    """Return the name in the cache, the folder and the Clips table of somebody's own CSV."""
     if folder:
         raise SerError("--folder is for a corpus's name; the paths of a CSV start from the folder it is in")
-    return _OWN_NAME, Path(csv).parent, _read_own(csv)
+    table = _read_own(csv)
+    return _own_name(table), Path(csv).parent, table
 
 
 def _check_out(out: Path | None) -> None:
@@ -147,10 +154,10 @@ def audit(
     made = splits.read(folds, table) if folds else splits.make(table, protocol, n_folds=number, seed=seed, dev=dev)
     levels = None
     if _is_csv(clips):
-        folder = Path(clips).parent
+        name, folder = _own_name(table), Path(clips).parent
         duplicates = auditing.near_duplicates(table, folder, progress=_bars())
-        extraction.extract(_OWN_NAME, "levels", folder=folder, clips=table, progress=_bars())
-        levels = extraction.load(_OWN_NAME, "levels", table)
+        extraction.extract(name, "levels", folder=folder, clips=table, progress=_bars())
+        levels = extraction.load(name, "levels", table)
     else:
         duplicates = cards.duplicates(clips)
         if all(extraction.location(part, "levels").is_file() for part in corpora.parts(clips)):
@@ -195,7 +202,7 @@ def transcribe(
     download: Annotated[bool, typer.Option("--download", help="Download a model that is not there.")] = False,
     out: Out = None,
 ) -> None:
-    """Transcribe a corpus by Whisper into the cache, which holds one CSV's at a time; goes on where it was stopped."""
+    """Transcribe a corpus by Whisper into the cache; goes on where it was stopped."""
     from ser_core import transcribe as transcripts
 
     _check_out(out)

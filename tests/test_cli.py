@@ -409,6 +409,17 @@ def test_audit_of_bad_tables_of_ones_own(ser, refused, stores):
     assert "empty.wav: zero-byte file" in done.err and "gone.wav: missing file" in done.err
 
 
+def test_what_is_not_at_hand_says_how_to_ask_for_it(refused, stores, monkeypatch):
+    content = {"name": "trial", "question": "?", "corpora": ["iemocap"], "protocols": ["session"], "folds": "loo"}
+    (stores / "trial.yaml").write_text(yaml.safe_dump(content | {"features": ["levels"], "models": ["logreg"]}))
+    for words in (("audit", "iemocap"), ("features", "iemocap", "levels"), ("run", stores / "trial.yaml")):
+        refused(*words, match="iemocap: no recording .* `ser fetch iemocap` .* `ser card iemocap --write`")
+    refused("card", "iemocap", "--write", match="no recordings of iemocap: set SER_DATA .* `ser fetch iemocap`")
+    clips = toy.clips(speakers=6, sentences=1, emotions=("anger", "sadness")).assign(corpus="iemocap")
+    store.write_parquet(clips, corpora.table_path("iemocap"))
+    refused("audit", "iemocap", match="iemocap.md: no such card; run `ser card iemocap --write`")
+
+
 # ser card
 
 
@@ -484,13 +495,23 @@ def test_features_of_a_corpus_of_ones_own(ser, stores, small):
         theirs = smile.process_file(small / f"{clip.removeprefix('local/')}.wav").iloc[0]
         pd.testing.assert_series_equal(row, theirs, check_names=False, rtol=1e-6)
 
-    kept = stores / "cache" / "features" / "local.egemaps.parquet"
+    (kept,) = (stores / "cache" / "features").iterdir()
     made = kept.stat().st_mtime_ns
     assert ser("features", small / "clips.csv", "egemaps") == (0, f"{kept}\n", "")
     assert kept.stat().st_mtime_ns == made
     ser("features", small / "clips.csv", "egemaps", "--out", stores / "mine.csv")
     read = pd.read_csv(stores / "mine.csv", index_col="clip").astype("float32")
     pd.testing.assert_frame_equal(read, table, check_index_type=False)
+
+
+def test_features_of_one_csv_do_not_replace_those_of_another(ser, stores):
+    kept = {}
+    for name, seed in (("a", 0), ("b", 1)):
+        soundfile.write(stores / f"{name}.wav", np.random.default_rng(seed).uniform(-0.5, 0.5, 8_000), 16_000)
+        (stores / f"{name}.csv").write_text(f"path,emotion,speaker\n{name}.wav,sad,anna\n")
+        kept[name] = ser("features", stores / f"{name}.csv", "levels").out.strip()
+    clips = {name: store.read_parquet(path, index="clip").index.tolist() for name, path in kept.items()}
+    assert clips == {"a": ["local/a"], "b": ["local/b"]}
 
 
 def test_features_of_a_corpus_by_name(ser, refused, stores, urdu, monkeypatch):

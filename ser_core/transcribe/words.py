@@ -24,7 +24,7 @@ def wer(references: pd.Series, hypotheses: pd.Series, *, language: str) -> pd.Da
         of the normalised reference; ``wer``, their ratio, which may be above 1 and is NaN if there are no words.
 
     Raises:
-        SerError: If the two have not the same clips, or a clip has no text or more than one.
+        SerError: If the two have not the same clips, or a clip has no text or more than one, or no language is given.
 
     Examples:
         >>> said = pd.Series({"a": "Dogs are sitting by the door.", "b": "It's eleven o'clock."})
@@ -32,7 +32,12 @@ def wer(references: pd.Series, hypotheses: pd.Series, *, language: str) -> pd.Da
         >>> counted = wer(said, heard, language="en")
         >>> counted["errors"].to_dict(), float(counted["errors"].sum() / counted["words"].sum())
         ({'a': 2, 'b': 0}, 0.2)
+        >>> wer(said, heard, language=None)
+        Traceback (most recent call last):
+        ser_core.errors.SerError: language=None: expected a BCP 47 tag or Whisper's code, such as 'en-GB'
     """
+    if not isinstance(language, str):
+        raise SerError(f"language={language!r}: expected a BCP 47 tag or Whisper's code, such as 'en-GB'")
     import jiwer
     from whisper.normalizers import BasicTextNormalizer, EnglishTextNormalizer
 
