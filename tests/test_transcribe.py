@@ -582,7 +582,6 @@ def test_the_command_transcribes_a_csv_of_ones_own(ser, toy, tiny, tmp_path):
     transcribe(toy, tiny, language="de", task="translate")
     expected = load(toy, tiny, language="de", task="translate")["transcript"].iloc[:3].tolist()
     assert store.read_parquet(path, index="clip")["transcript"].tolist() == expected
-    # The cache holds one corpus of one's own at a time; what is to stay is written elsewhere.
     kept = tmp_path / "kept.csv"
     code, out, _ = ser(own, "--model", tiny, "--language", "de", "--task", "translate", "--out", kept)
     assert (code, out.splitlines()[1]) == (0, str(kept))

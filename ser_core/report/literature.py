@@ -11,7 +11,9 @@ import yaml
 from ser_core import store
 from ser_core.errors import SerError
 
-METRICS = ("uar", "wa", "wf1", "macro_f1", "f1", "gap")
+METRICS = ("uar", "wa", "wf1", "macro_f1", "gap")
+OF_CLASS = "f1:"
+"""What the F1 of one class begins with, as in ``f1:happy``."""
 STUDY = ("citation", "where", "corpus", "classes", "n_clips", "protocol", "speaker_independent", "faults")
 """What `published` must know of a study."""
 
@@ -39,9 +41,9 @@ def published(path: Path | None = None) -> pd.DataFrame:
         path: The file; ``book/published.yaml`` if not given.
 
     Returns:
-        One row a figure, indexed by study, system and metric (one of `METRICS`), with value, sd, and low and high of
-        the interval that the source gives, in [0, 1], and the study's citation, where, corpus, classes, n_clips,
-        protocol, speaker_independent and faults; what is not stated is missing.
+        One row a figure, indexed by study, system and metric (one of `METRICS`, or ``f1:<class>``), with value, sd, and
+        low and high of the interval that the source gives, in [0, 1], and the study's citation, where, corpus, classes,
+        n_clips, protocol, speaker_independent and faults; what is not stated is missing.
 
     Raises:
         SerError: If a study lacks a field or has an unknown one, a value is not in [0, 1], or not in its interval.
@@ -57,12 +59,14 @@ def published(path: Path | None = None) -> pd.DataFrame:
             raise SerError(f"{path}: study '{name}' lacks or should not have {wrong}; expected {[*STUDY, 'results']}")
         for result in study["results"]:
             given = result.get("intervals", {})
-            unknown = set(result) - {"system", "sd", "intervals", *METRICS} | set(given) - set(result)
+            metrics = [field for field in result if field in METRICS or field.startswith(OF_CLASS)]
+            unknown = set(result) - {"system", "sd", "intervals", *metrics} | set(given) - set(result)
             if unknown:
                 raise SerError(
-                    f"{path}: study '{name}' has the unknown fields {sorted(unknown)}; metrics are {list(METRICS)}"
+                    f"{path}: study '{name}' has the unknown fields {sorted(unknown)}; metrics are "
+                    f"{[*METRICS, f'{OF_CLASS}<class>']}"
                 )
-            for metric in [metric for metric in METRICS if metric in result]:
+            for metric in metrics:
                 row = {"study": name, "system": result["system"], "metric": metric, "value": result[metric]}
                 row["sd"] = result.get("sd") if metric == "uar" else None
                 row["low"], row["high"] = given.get(metric, (None, None))
