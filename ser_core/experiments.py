@@ -283,7 +283,7 @@ def _n_folds(folds: int | str | dict, corpus: str, protocol: str) -> int | str:
 def _check_names(path: Path, spec: dict, given: set[str]) -> None:
     """Raise if a list in an experiment file holds an unknown name."""
     known = {
-        "corpora": (*corpora.NAMES, *corpora.ABSENT),
+        "corpora": corpora.KNOWN,
         "protocols": splits.PROTOCOLS,
         "features": (*features.EXTRACTORS, *features.WORDS),
         "test_features": (None, *features.EXTRACTORS, *features.WORDS),

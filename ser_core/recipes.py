@@ -10,7 +10,6 @@ from ser_core import corpora
 from ser_core.errors import SerError
 
 _RANGES = {"noise_snr_db": (-20, 100), "gain_db": (-60, 60), "speed": (0.5, 2), "pitch_semitones": (-12, 12)}
-_CORPORA = (*corpora.NAMES, *corpora.ABSENT)
 _MASKS = {"time_masks": "time_mask_frames", "frequency_masks": "frequency_mask_bins"}
 
 FUSIONS = ("concat", "plain-concat", "gated", "cross-attention")
@@ -260,8 +259,8 @@ class Recipe:
             raise SerError(f"recipe: 'copies' is {self.copies}, but 'augmentation' has no effect on the waveform")
         if self.balance and (self.copies or not how.waveform):
             raise SerError("recipe: 'balance' takes an 'augmentation' with an effect on the waveform, and no 'copies'")
-        if not isinstance(self.extra, list | tuple) or any(name not in _CORPORA for name in self.extra):
-            raise SerError(f"recipe: 'extra' is a list of some of {sorted(_CORPORA)}, not {self.extra!r}")
+        if not isinstance(self.extra, list | tuple) or any(name not in corpora.KNOWN for name in self.extra):
+            raise SerError(f"recipe: 'extra' is a list of some of {sorted(corpora.KNOWN)}, not {self.extra!r}")
         object.__setattr__(self, "extra", tuple(self.extra))
         if self.patience is not None and (type(self.patience) is not int or self.patience < 1):
             raise SerError(f"recipe: 'patience' is a whole number from 1 or null, not {self.patience!r}")

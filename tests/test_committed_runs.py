@@ -65,8 +65,10 @@ def test_experiment_is_complete_and_nothing_else_is_there(experiment):
     (path,) = (store.repository() / "experiments").rglob(f"{experiment}.yaml")
     loaded = experiments.load(path)
     made = {name.split("/")[1] for name in NAMES if name.startswith(f"{experiment}/")}
-    assert made == {cell.system for cell in loaded.cells}
-    for cell in loaded.cells:
+    # Whoever has read a corpus that was not at hand can run more than is committed.
+    committed = [cell for cell in loaded.cells if not set(corpora.parts(cell.corpus)) & set(corpora.ABSENT)]
+    assert made == {cell.system for cell in committed}
+    for cell in committed:
         assert CELLS[f"{experiment}/{cell.system}"] == cell
 
 

@@ -35,9 +35,12 @@ NAMES = tuple(m.INFO.name for m in _AT_HAND)
 ABSENT = tuple(m.INFO.name for m in _NOT_AT_HAND)
 """Loaders for corpora whose recordings we did not have: no committed table, no card, no results. Whoever has them
 writes table and card into the cache, by ``ser card <name> --write``."""
+KNOWN = (*NAMES, *ABSENT)
+"""Every corpus with a loader."""
 
 __all__ = [
     "ABSENT",
+    "KNOWN",
     "NAMES",
     "Corpus",
     "Download",

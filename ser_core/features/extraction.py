@@ -31,7 +31,7 @@ def refusal(corpus: str, extractor: str) -> str | None:
     """
     if len(names := corpora.parts(corpus)) > 1:
         return next(filter(None, (refusal(name, extractor) for name in names)), None)
-    if corpus not in (*corpora.NAMES, *corpora.ABSENT):
+    if corpus not in corpora.KNOWN:
         return None
     if extractor in texts.WORDS | texts.SENTENCES:
         try:
