@@ -24,6 +24,15 @@ def clips_of(corpus, harmonisation):
     return labels.harmonise(corpora.table(corpus), harmonisation)
 
 
+@functools.cache
+def at_hand(corpus, extractor):
+    try:
+        features.load(corpus, extractor)
+    except SerError:
+        return False
+    return True
+
+
 def groups_of(clips, folds, column):
     """Yield for each fold the values of a column that its parts have, by role."""
     for _, part in folds.groupby("fold"):
@@ -81,9 +90,7 @@ def test_run_was_made_from_the_code_and_the_data_that_are_there(name):
         assert runner.code_of(cell) == run.info["code"]
     members = [member.split("/")[0] for member in getattr(cell, "members", ()) if member.count("/") == 2]
     for extractor in filter(None, [cell.features, cell.test_features] if isinstance(cell, cells.Cell) else members):
-        try:
-            features.load(cell.corpus, extractor)
-        except SerError:
+        if not at_hand(cell.corpus, extractor):
             pytest.skip(f"the {extractor} features of {cell.corpus} are not committed")
     if cell.corpus == "meld" and store.data_folder("meld") is None:
         pytest.skip("the transcripts of meld may not be redistributed, and are not at hand")
