@@ -255,7 +255,7 @@ def corrupt(text: str, wer: float, rng: np.random.Generator, vocabulary: Sequenc
     """
     if not 0 <= wer <= 1:
         raise SerError(f"a word error rate of {wer} cannot be made; expected one in [0, 1]")
-    if len(set(vocabulary)) < 2:
+    if all(word == vocabulary[0] for word in vocabulary):
         raise SerError(f"the vocabulary has {len(set(vocabulary))} different words; expected at least 2")
     words = []
     for word in text.split():
