@@ -18,9 +18,10 @@ book: $(ENVIRONMENT)
 	@$(SNAKEMAKE)
 	@echo "The book is in _build/html/index.html"
 
+# A process per core, each with one thread; the tests of a file stay in one, for what they share is made once.
 test: $(ALL)
 	$(MAKE) book ENVIRONMENT=$(ALL)
-	$(BIN)/python -m pytest --nbmake tests ser_core notebooks
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile --nbmake tests ser_core notebooks
 
 # Every Run that is missing or out of date; some need recordings (SER_DATA). Then make book.
 runs: $(ENVIRONMENT)
