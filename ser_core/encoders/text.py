@@ -83,7 +83,8 @@ class TextEncoder(Encoder):
         tokenizer builds it. What exceeds ``max_tokens`` is cut from the oldest end of the turns before. Where none of
         their tokens fits, the last turn stands alone, and only if it is too long by itself is it cut, at its end.
         Space around a turn is left out, and so are blank turns before the last. A blank last turn is a segment
-        without tokens: with nothing before it, the special tokens are all there is.
+        without tokens: with nothing before it, the special tokens are all there is. What a turn spells like one of
+        these, as "[SEP]", is text, letter by letter.
 
         Args:
             text: An utterance; or turns, the oldest first, the utterance itself last. Who speaks is part of a turn if
@@ -100,7 +101,7 @@ class TextEncoder(Encoder):
         if not isinstance(turns, list | tuple) or not turns or not all(isinstance(turn, str) for turn in turns):
             shown = f"{type(text).__name__} {str(text)[:40]!r}".replace("\n", " ")
             raise SerError(f"{self.name}: takes a text, or turns of text, not {shown}; give '' for what is not known")
-        *before, target = [turn.strip() for turn in turns]
+        *before, target = [self._spelt_apart(turn).strip() for turn in turns]
         ids, types = self._tokens(target)
         if context := " ".join(turn for turn in before if turn):
             special = self.tokenizer.num_special_tokens_to_add
@@ -116,6 +117,12 @@ class TextEncoder(Encoder):
         """
         ids = self.prepare(text)
         return self.tokenizer.convert_ids_to_tokens((ids[:, 0] if self.typed else ids).tolist())
+
+    def _spelt_apart(self, turn: str) -> str:
+        """Return a turn in which no special token can be read: "[SEP]" in a transcript is what somebody wrote."""
+        for token in self.tokenizer.all_special_tokens:
+            turn = turn.replace(token, " ".join(token))
+        return turn
 
     def _tokens(self, *segments: str) -> tuple[list[int], list[int]]:
         """Return token ids and segments; of a pair the first is cut at its start, a single one at its end."""
