@@ -151,6 +151,7 @@ def check(root: Path) -> list[str]:
         Typed numbers, glue that no chapter makes, keys made twice, and keys that no page uses; empty if all is well.
     """
     wrong: list[str] = []
+    root = root.resolve()
     chapters = {path.stem for path in root.glob("notebooks/*.md")}
     executed = [path for path in sorted(root.glob("book/chapters/*.ipynb")) if path.stem in chapters]
     keys = {path: glued(path) for path in executed}

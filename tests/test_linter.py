@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import nbformat
 import pytest
 
@@ -66,8 +68,10 @@ def book(tmp_path):
     return tmp_path
 
 
-def test_a_clean_book_passes(book):
+def test_a_clean_book_passes_wherever_it_is_seen_from(book, monkeypatch):
     assert prose.check(book) == []
+    monkeypatch.chdir(book)
+    assert prose.check(Path(".")) == []
 
 
 @pytest.mark.parametrize(
