@@ -136,8 +136,12 @@ def test_prefix_and_suffix_are_the_whole(folders, family, k):
 def test_frozen_blocks_have_no_gradients_and_act_as_in_evaluation(folders, family, k):
     encoder = text.load(str(folders[family]))
     inputs, lengths = batch(encoder)
+    with torch.no_grad():
+        before = encoder.prefix(inputs, lengths, k)[0]
     encoder.freeze(k)
     expected = encoder.prefix(inputs, lengths, k)[0]
+    # For weights without gradients torch takes other kernels on some processors, whose sums differ in the last bit.
+    torch.testing.assert_close(expected, before, atol=1e-5, rtol=0)
     encoder.train()
     hidden, n = encoder.prefix(inputs, lengths, k)
     assert torch.equal(hidden, expected) and not hidden.requires_grad

@@ -120,6 +120,7 @@ class TextEncoder(Encoder):
 
     def _spelt_apart(self, turn: str) -> str:
         """Return a turn in which no special token can be read: "[SEP]" in a transcript is what somebody wrote."""
+        # The tokenizer's own `split_special_tokens` does not reach the pieces of a sentencepiece vocabulary.
         for token in self.tokenizer.all_special_tokens:
             turn = turn.replace(token, " ".join(token))
         return turn
