@@ -7,25 +7,41 @@ ALL := $(VENV)/.all
 # What `make book` installs; `make test` sets it to everything.
 ENVIRONMENT ?= $(BOOK)
 
-SNAKEMAKE := $(BIN)/snakemake --snakefile workflow/Snakefile --cores all --max-checksum-file-size 0 --rerun-incomplete --nolock --quiet rules host progress
+# How many jobs of a workflow run at once, unless another number is given: make book CORES=1
+CORES ?= all
+SNAKEMAKE := $(BIN)/snakemake --snakefile workflow/Snakefile --cores $(CORES) --max-checksum-file-size 0 --rerun-incomplete --nolock --quiet rules host progress
 
 export PATH := $(abspath $(BIN)):$(PATH)
 export PYTHONNOUSERSITE := 1
 
-.PHONY: book test runs notebooks format lock clean
+.PHONY: book test runs verify checksums notebooks format lock clean
 
 book: $(ENVIRONMENT)
 	@$(SNAKEMAKE)
 	@echo "The book is in _build/html/index.html"
 
+# How many Runs the tests verify, and the seed that draws them: another one each day.
+SAMPLE ?= 40
+DRAW ?= $(shell date +%Y%m%d)
+
 # A process per core, each with one thread; the tests of a file stay in one, for what they share is made once.
 test: $(ALL)
 	$(MAKE) book ENVIRONMENT=$(ALL)
+	$(BIN)/ser verify --runs $(SAMPLE) --seed $(DRAW)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile --nbmake tests ser_core notebooks
 
-# Every Run that is missing or out of date; some need recordings (SER_DATA). Then make book.
-runs: $(ENVIRONMENT)
-	$(SNAKEMAKE) runs
+# Every Run that is missing or out of date, and whose features, recordings (SER_DATA) and weights are here. Then make book.
+# Without "--", the target would be one more thing for snakemake to be quiet about.
+runs: $(ALL)
+	@$(SNAKEMAKE) --keep-going -- runs
+
+# Folds of committed Runs fitted again by today's code, one of each Run that is cheap; what came out is recorded.
+verify: $(ALL)
+	$(BIN)/ser verify --record results/verified.jsonl
+
+# After a change below results/: the list of checksums that the tests hold it against.
+checksums: $(ENVIRONMENT)
+	$(BIN)/python -m ser_core.integrity write
 
 # After an edit of notebooks/*.md: the .ipynb beside each, without outputs.
 notebooks: $(ENVIRONMENT)

@@ -97,13 +97,14 @@ class FusionCell:
         corpus: The corpus.
         protocol: Split protocol of all members.
         name: Name of the fusion within its experiment.
-        members: Names of Runs with a dev table, ``<experiment>/<system>``, and systems on stored features,
-            ``<features>/<model>/<normalisation>``.
+        members: Names of Runs, ``<experiment>/<system>``, with a dev table if the rule learns; and systems on stored
+            features, ``<features>/<model>/<normalisation>``.
         rule: A key of `ser_core.fusion.RULES`.
         average: Whether a Run's probabilities are first averaged over its seeds.
         labels: Label harmonisation.
         folds: Number of folds or ``loo``.
         seeds: Seeds, one full set of predictions each.
+        splits: ``fixed`` or ``per-seed``, as all members have it.
     """
 
     corpus: str
@@ -115,9 +116,9 @@ class FusionCell:
     labels: str
     folds: int | str
     seeds: tuple[int, ...]
+    splits: str = "fixed"
 
-    # The dev part weighs the members, and their Runs are of whole training parts of split 0.
-    split_seed = 0
+    # The dev part weighs the members, and their Runs are of whole training parts.
     train_clips = None
     tune = True
 
@@ -135,13 +136,22 @@ def cell(fields: dict) -> AnyCell:
 
     Args:
         fields: What `dataclasses.asdict` made of a cell.
+
+    Raises:
+        SerError: If it is not that.
     """
-    fields = fields | {"seeds": tuple(fields["seeds"])}
-    if "recipe" in fields:
-        return TrainingCell(**fields | {"recipe": Recipe(**fields["recipe"])})
-    if "members" in fields:
-        return FusionCell(**fields | {"members": tuple(fields["members"])})
-    return Cell(**fields)
+    try:
+        made = fields | {"seeds": tuple(fields["seeds"])}
+        if "recipe" in made:
+            made = TrainingCell(**made | {"recipe": Recipe(**made["recipe"])})
+        elif "members" in made:
+            made = FusionCell(**made | {"members": tuple(made["members"])})
+        else:
+            made = Cell(**made)
+        hash(made)  # of a list it has none, and a cell holds no lists
+    except (KeyError, TypeError) as error:
+        raise SerError(f"its 'cell' is not the settings of a system: {type(error).__name__}: {error}") from error
+    return made
 
 
 @functools.lru_cache(maxsize=8)
@@ -179,10 +189,10 @@ def division(cell: AnyCell, seed: int) -> pd.DataFrame:
         cell: The system.
         seed: One of its seeds.
     """
-    if isinstance(cell, Cell):
-        split_seed = seed if cell.splits == "per-seed" else 0
-    else:
+    if isinstance(cell, TrainingCell):
         split_seed = cell.split_seed
+    else:
+        split_seed = seed if cell.splits == "per-seed" else 0
     return make_folds(cell.corpus, cell.labels, cell.protocol, cell.folds, split_seed, cell.train_clips, cell.tune)
 
 

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-import yaml
 
-from ser_core import classical, corpora, dialogues, features, splits
+from ser_core import classical, corpora, dialogues, features, splits, yamlfile
 from ser_core.cells import AnyCell, Cell, FusionCell, TrainingCell, clips_of, division, make_folds
 from ser_core.errors import RefusalError, SerError
 from ser_core.recipes import recipe
@@ -89,10 +88,7 @@ def load(path: Path | str) -> Experiment:
     path = Path(path)
     if not path.is_file():
         raise SerError(f"{path}: no such experiment; there are {sorted(p.name for p in path.parent.glob('*.yaml'))}")
-    try:
-        content = yaml.safe_load(path.read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SerError(f"{path}: not valid YAML ({str(error).splitlines()[0]})") from error
+    content = yamlfile.read(path)
     if not isinstance(content, dict):
         raise SerError(f"{path}: expected a mapping with the fields {sorted(FIELDS)}")
     if unknown := sorted(set(content) - set(FIELDS)):
@@ -191,9 +187,10 @@ def _fusion_cells(path: Path, spec: dict) -> tuple[list[FusionCell], list[dict]]
             labels=spec["labels"],
             folds=_n_folds(spec["folds"], corpus, protocol),
             seeds=seeds,
+            splits=spec["splits"],
         )
         try:
-            refused += _left_out(corpus, protocol, spec, [division(made, 0)])
+            refused += _left_out(corpus, protocol, spec, [division(made, seed) for seed in seeds])
             cells.append(made)
         except RefusalError as error:
             refused.append({"corpus": corpus, "what": protocol, "reason": str(error)})
@@ -237,6 +234,11 @@ def _feature_cells(path: Path, spec: dict) -> tuple[list[Cell], list[dict]]:
         size = spec["train_clips"]
         if size == "match" and possible:
             size = min(smallest for _, _, smallest in possible)
+        for protocol, _, smallest in possible if size else ():
+            if size > smallest:
+                reason = f"{corpus} has {smallest} training clips under '{protocol}', fewer than {size}"
+                refused.append({"corpus": corpus, "what": protocol, "reason": reason})
+        possible = [one for one in possible if not size or size <= one[2]]
         given = [(name, other) for name in spec["features"] for other in spec["test_features"]]
         given = [pair for pair in given if not any(map(reasons.get, pair))]
         for (protocol, folds, _), (name, other), system, how in itertools.product(

@@ -16,6 +16,8 @@ RULES = {
     "weighted": "mean of the probabilities, with the weight that is best on the dev part",
     "stacked": "logistic regression on the log probabilities, fitted on the dev part",
 }
+LEARNING = ("weighted", "stacked")
+"""The rules that learn on the dev part."""
 WEIGHTS = np.linspace(0, 1, 21)
 _FLOOR = 1e-6
 
@@ -51,27 +53,37 @@ def combine(
         if len({scores.shape for scores in part}) != 1:
             found = [scores.shape for scores in part] or "nothing"
             raise SerError(f"fusion '{rule}' of {found} on {role}; expected one shape, the same clips and classes")
-    if rule == "mean":
-        return np.mean(test, 0), {}
-    if rule == "product":
-        scores = np.exp(np.mean(np.log(np.maximum(test, _FLOOR)), 0))
-        return scores / scores.sum(1, keepdims=True), {}
-    if not len(truth):
-        raise SerError(f"fusion '{rule}' learns on the dev part, which has no clip; use 'mean' or 'product'")
-    if rule == "weighted":
-        if len(dev) != 2:
-            raise SerError(f"fusion 'weighted' weighs two systems, not {len(dev)}; use 'mean' or 'stacked'")
-        found = [_uar(truth, weight * dev[0] + (1 - weight) * dev[1]) for weight in WEIGHTS]
-        # The weight nearest to a half among the best, so that a tie does not drop a system.
-        best = min(np.flatnonzero(np.isclose(found, max(found))), key=lambda i: abs(WEIGHTS[i] - 0.5))
-        weight = float(round(WEIGHTS[best], 2))
-        return weight * test[0] + (1 - weight) * test[1], {"weight": weight}
+    return COMBINE[rule](dev, truth, test)
+
+
+def _mean(dev: Sequence[np.ndarray], truth: np.ndarray, test: Sequence[np.ndarray]) -> tuple[np.ndarray, dict]:
+    return np.mean(test, 0), {}
+
+
+def _product(dev: Sequence[np.ndarray], truth: np.ndarray, test: Sequence[np.ndarray]) -> tuple[np.ndarray, dict]:
+    scores = np.exp(np.mean(np.log(np.maximum(test, _FLOOR)), 0))
+    return scores / scores.sum(1, keepdims=True), {}
+
+
+def _weighted(dev: Sequence[np.ndarray], truth: np.ndarray, test: Sequence[np.ndarray]) -> tuple[np.ndarray, dict]:
+    _check_learns("weighted", truth)
+    if len(dev) != 2:
+        raise SerError(f"fusion 'weighted' weighs two systems, not {len(dev)}; use 'mean' or 'stacked'")
+    found = [_uar(truth, weight * dev[0] + (1 - weight) * dev[1]) for weight in WEIGHTS]
+    # The weight nearest to a half among the best, so that a tie does not drop a system.
+    best = min(np.flatnonzero(np.isclose(found, max(found))), key=lambda i: abs(WEIGHTS[i] - 0.5))
+    weight = float(round(WEIGHTS[best], 2))
+    return weight * test[0] + (1 - weight) * test[1], {"weight": weight}
+
+
+def _stacked(dev: Sequence[np.ndarray], truth: np.ndarray, test: Sequence[np.ndarray]) -> tuple[np.ndarray, dict]:
+    from sklearn.linear_model import LogisticRegression
+
+    _check_learns("stacked", truth)
     if len(np.unique(truth)) < 2:
         raise SerError(
             "fusion 'stacked' fits a classifier on the dev part, which has one class; use 'weighted' or 'mean'"
         )
-    from sklearn.linear_model import LogisticRegression
-
     logs = [np.log(np.maximum(np.hstack(part), _FLOOR)) for part in (dev, test)]
     stack = LogisticRegression(C=0.01, class_weight="balanced", max_iter=1000).fit(logs[0], truth)
     scores = np.zeros((len(logs[1]), test[0].shape[1]))
@@ -79,14 +91,25 @@ def combine(
     return scores, {}
 
 
+COMBINE = {"mean": _mean, "product": _product, "weighted": _weighted, "stacked": _stacked}
+"""The function of each rule of `RULES`, with the arguments and results of `combine`."""
+
+
+def _check_learns(rule: str, truth: np.ndarray) -> None:
+    if not len(truth):
+        raise SerError(f"fusion '{rule}' learns on the dev part, which has no clip; use 'mean' or 'product'")
+
+
 def _uar(truth: np.ndarray, scores: np.ndarray) -> float:
     return float(metrics.uar(metrics.confusion(truth, scores.argmax(1), range(scores.shape[1]))))
 
 
 @functools.lru_cache(maxsize=32)
-def _classical(cell: Cell, fold: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _classical(cell: Cell, seed: int, fold: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the dev probabilities of the system that has not seen the dev part, and the test probabilities."""
-    part, fitted = parts(cell, 0, fold), fitting.fit(cell, 0, fold)
+    part, fitted = parts(cell, seed, fold), fitting.fit(cell, seed, fold)
+    if not hasattr(fitted.final, "predict_proba"):
+        raise SerError(f"{cell.system}: '{cell.model}' gives no probabilities; name a member that does")
     columns = [runs.PROBABILITY + name for name in classes(cell, part)]
     return tuple(
         pd.DataFrame(system.predict_proba(fitting.inputs(cell, part[role])), index=part[role], columns=columns)
@@ -94,10 +117,20 @@ def _classical(cell: Cell, fold: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     )
 
 
-def _network(cell: FusionCell, member: str, seed: int, fold: int) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return dev and test probabilities of a Run, of one seed or the mean over its seeds."""
+def _of_run(cell: FusionCell, member: str, seed: int, fold: int) -> tuple[pd.DataFrame | None, pd.DataFrame]:
+    """Return dev (None if it keeps none) and test probabilities of a Run, of one seed or the mean over its seeds."""
+    run = runs.read(member)
+    dev = runs.other(member, "dev") if "dev" in run.info["tables"] else None
+    if dev is None and cell.rule in LEARNING:
+        raise SerError(
+            f"{cell.system}: fusion '{cell.rule}' learns on dev predictions, which '{member}' has none of; "
+            "use 'mean' or 'product'"
+        )
     found = []
-    for table in (runs.other(member, "dev"), runs.read(member).predictions):
+    for table in (dev, run.predictions):
+        if table is None:
+            found.append(None)
+            continue
         rows = table[(table["fold"] == fold) & (cell.average | (table["seed"] == seed))]
         columns = [name for name in rows if name.startswith(runs.PROBABILITY)]
         found.append(rows.groupby("clip")[columns].mean())
@@ -117,7 +150,8 @@ def fit_fold(cell: FusionCell, seed: int, fold: int) -> tuple[pd.DataFrame, dict
         the dev part chose, and the UAR on it, which flatters what was chosen there.
 
     Raises:
-        SerError: If a member's Run is not there or was made on other folds.
+        SerError: If a member's Run is not there or was made on other folds, or a member gives no probabilities or
+            those of other classes.
     """
     part, words = parts(cell, seed, fold), clips_of(cell.corpus, cell.labels)["emotion"]
     scores = {"dev": [], "test": []}
@@ -126,24 +160,36 @@ def fit_fold(cell: FusionCell, seed: int, fold: int) -> tuple[pd.DataFrame, dict
         if member.count("/") == 2:
             where = {name: getattr(cell, name) for name in ("corpus", "protocol", "labels", "folds", "train_clips")}
             names = dict(zip(("features", "model", "normalisation"), member.split("/"), strict=True))
-            made = _classical(Cell(**where, **names, seeds=(0,), splits="fixed", tune=True), fold)
+            of = seed if cell.splits == "per-seed" else 0
+            made = _classical(Cell(**where, **names, seeds=(of,), splits=cell.splits, tune=True), of, fold)
         else:
-            made = _network(cell, member, seed, fold)
+            made = _of_run(cell, member, seed, fold)
         for role, table in zip(("dev", "test"), made, strict=True):
+            if table is None:
+                continue
             if set(table.index) != set(part[role]):
                 raise SerError(
                     f"{cell.system}: '{member}' has {len(table)} {role} clips in fold {fold}, the fusion "
                     f"{len(part[role])}, or others; make both with the same protocol, folds and split seed"
                 )
             columns = sorted(table.columns) if columns is None else columns
+            if not columns or columns != sorted(table.columns):
+                raise SerError(
+                    f"{cell.system}: '{member}' gives the probabilities {sorted(table.columns)}, the member before it "
+                    f"{columns}; name members that give probabilities of the same classes"
+                )
             scores[role].append(table.loc[part[role], columns].to_numpy("float64"))
     names = [name.removeprefix(runs.PROBABILITY) for name in columns]
     truth = words[part["dev"]].map({name: i for i, name in enumerate(names)}).to_numpy()
-    fused, chosen = combine(cell.rule, scores["dev"], truth, scores["test"])
-    on_dev, _ = combine(cell.rule, scores["dev"], truth, scores["dev"])
+    has_dev = len(scores["dev"]) == len(cell.members)
+    dev = scores["dev"] if has_dev else scores["test"]
+    fused, chosen = combine(cell.rule, dev, truth, scores["test"])
+    made = {"test": fused}
+    if has_dev:
+        made = {"dev": combine(cell.rule, dev, truth, dev)[0], **made}
     tables = []
-    for role, found in (("dev", on_dev), ("test", fused)):
+    for role, found in made.items():
         answers = [names[i] for i in found.argmax(1)]
         tables.append(predictions(cell, seed, fold, part[role], answers, found, names).assign(part=role))
     facts = {"n_train": len(part["train"]), "n_dev": len(part["dev"]), "n_test": len(part["test"]), "chosen": chosen}
-    return pd.concat(tables, ignore_index=True), facts | {"dev_uar": _uar(truth, on_dev)}
+    return pd.concat(tables, ignore_index=True), facts | {"dev_uar": _uar(truth, made["dev"]) if has_dev else None}

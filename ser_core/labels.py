@@ -102,6 +102,19 @@ def _mapping(name: str, corpus: str) -> tuple[dict[str, str], set[str] | None]:
     return merged, {word for words in NATIVE.values() for word in words}
 
 
+def mapping(name: str, corpus: str) -> dict[str, str]:
+    """Return what a harmonisation makes of a corpus's words, by its own word.
+
+    Raises:
+        SerError: If the harmonisation is unknown.
+
+    Examples:
+        >>> mapping("common4", "urdu")
+        {'angry': 'angry', 'happy': 'happy', 'neutral': 'neutral', 'sad': 'sad'}
+    """
+    return _mapping(name, corpus)[0]
+
+
 def _common_words(clips: pd.DataFrame, name: str) -> pd.Series:
     """Return the common word of every clip, missing where there is none or the clip is too short."""
     parts = []

@@ -1,7 +1,6 @@
-"""The runner: cells become Runs, resumable by seed and fold."""
+"""The runner: systems become Runs, resumable by seed and fold."""
 
-import functools
-import hashlib
+import contextlib
 import os
 import platform
 import resource
@@ -9,108 +8,72 @@ import shutil
 import sys
 import time
 import warnings
-from collections.abc import Iterator
-from dataclasses import asdict
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
+from filelock import FileLock, Timeout
 
-from ser_core import corpora, dialogues, features, fitting, fusion, runs, store
+from ser_core import cells, fitting, fusion, keys, runs, store, workers
 from ser_core.cells import AnyCell, Cell, FusionCell, TrainingCell, division
 from ser_core.errors import SerError
 from ser_core.experiments import Experiment
-from ser_core.recipes import Recipe
+
+TOLERANCES = {
+    # A solver stops an iteration earlier or later; on 6,373 features that moves a probability by two hundredths, and
+    # two of the 120 clips of a fold to another class.
+    "classical": {"answers": 0.03, "probability": 0.05},
+    "fusion": {"answers": 0.03, "probability": 0.05},
+    # Its training amplifies the last bit: on 6,373 features, 37 of the 260 clips of a fold got another class.
+    "perceptron": {"answers": 0.2, "probability": 0.9},
+    # Training in bfloat16 goes other ways on a processor without it; two seeds disagree about twice as often as this.
+    "network": {"answers": 0.08, "probability": 0.75},
+}
+"""How far a fold that is fitted again may be from the recorded one on another processor, by kind of system.
+
+``answers`` is the share of its clips that may get another class, ``probability`` the largest change of a probability.
+"""
 
 
-@functools.lru_cache(maxsize=16)
-def data_hash(corpus: str, extractor: str) -> str:
-    """Return 16 hex digits of what a corpus gives a Run: features and their names, and who says what in which clip."""
-    table = features.load(corpus, extractor)
-    facts = corpora.table(corpus).loc[table.index, ["speaker", "gender", "emotion", "sentence", "session", "split"]]
-    digest = hashlib.sha256("\n".join([*table.columns, facts.to_csv(na_rep="?")]).encode())
-    if extractor in features.WORDS:
-        digest.update(table.to_csv().encode())
-    else:
-        digest.update(np.ascontiguousarray(table.to_numpy("float32")).tobytes())
-    return digest.hexdigest()[:16]
+LEFT_OUT = "probabilities left out"
+"""How a note of a Run begins whose system gives probabilities that are none."""
 
 
-def audio_hash(corpus: str) -> str:
-    """Return 16 hex digits of what a corpus gives a network: what is heard in each clip, and who says what in it."""
-    table = corpora.table(corpus)
-    facts = table[["sha256", "speaker", "gender", "emotion", "sentence", "session", "split"]]
-    return hashlib.sha256(facts.to_csv(na_rep="?").encode()).hexdigest()[:16]
-
-
-def text_hash(corpus: str, recipe: Recipe) -> str:
-    """Return 16 hex digits of what a network reads of each clip of a corpus."""
-    read = dialogues.texts(corpus, recipe.context, recipe.words)
-    return store.digest(sorted(read.items()))
-
-
-def data_of(cell: AnyCell) -> str:
-    """Return the digest of the data that a cell is trained on."""
-    if isinstance(cell, FusionCell):
-        return store.digest([_member(cell, member) for member in cell.members])
-    if isinstance(cell, TrainingCell):
-        names = (cell.corpus, *cell.recipe.extra)
-        found = [audio_hash(corpus) for corpus in names]
-        if cell.recipe.reads:
-            found += [text_hash(corpus, cell.recipe) for corpus in names]
-        return store.digest(found) if len(found) > 1 else found[0]
-    if cell.test_features:
-        return store.digest([data_hash(cell.corpus, name) for name in (cell.features, cell.test_features)])
-    return data_hash(cell.corpus, cell.features)
-
-
-def _member(cell: FusionCell, member: str) -> str:
-    """Return the digest of what a fusion takes from a member: the key of a Run, or the features."""
-    if member.count("/") == 2:
-        return data_hash(cell.corpus, member.split("/")[0])
-    return runs.info(member)["key"]
-
-
-def code_of(cell: AnyCell) -> str:
-    """Return the digest of the code that decides a cell's predictions."""
+def kind_of(cell: AnyCell) -> str:
+    """Return ``classical``, ``perceptron`` (a classical system that is one), ``network`` or ``fusion``."""
     if isinstance(cell, Cell):
-        return runs.code_hash()
-    if isinstance(cell, FusionCell):
-        return runs.code_hash(("fusion", *runs.PREDICTING))
-    recipe = cell.recipe
-    others = ["augmentation"] if recipe.augmentation else []
-    others += ["multimodal"] if recipe.text else []
-    others += ["dialogues"] if recipe.reads else []
-    modules = dict.fromkeys(module for name in (recipe.encoder, recipe.text) if name for module in _modules(name))
-    return runs.code_hash((*runs.TRAINING, *(f"encoders/{module}" for module in modules), *others))
+        return "perceptron" if cell.model.endswith("mlp") else "classical"
+    return "network" if isinstance(cell, TrainingCell) else "fusion"
 
 
-def _modules(encoder: str) -> tuple[str, ...]:
-    """Return the modules of an encoder."""
-    own = {"byol-s": ("byol",), **dict.fromkeys(SPECTROGRAM_NETWORKS, ("spectrogram",)), "minilm": ("text", "hub")}
-    return own.get(encoder, ("text", "hub") if encoder.startswith("text:") else ("hub",))
+def fit_fold(cell: AnyCell, seed: int, fold: int, folder: Path | None = None) -> tuple[pd.DataFrame, dict]:
+    """Fit one fold of any system and predict it.
 
+    Args:
+        cell: The system.
+        seed: One of its seeds.
+        fold: A fold of its Folds.
+        folder: Where a network keeps its checkpoints; a temporary folder if None.
 
-@functools.lru_cache(maxsize=1024)
-def folds_hash(cell: AnyCell) -> str:
-    """Return 16 hex digits of who is trained on and who is tested, in all seeds and folds of a cell."""
-    digest = hashlib.sha256()
-    for seed in cell.seeds:
-        digest.update(division(cell, seed)[["fold", "role", "clip"]].to_csv(index=False).encode())
-    return digest.hexdigest()[:16]
+    Returns:
+        The predictions, with the column ``part`` where a system predicts more than its test part, and the facts.
 
+    Raises:
+        SerError: If the fold cannot be fitted.
+    """
+    if isinstance(cell, TrainingCell):
+        # Imported here, because it brings torch.
+        from ser_core import training
 
-def key(cell: AnyCell) -> str:
-    """Return the digest of all that decides a cell's predictions: cell, folds, data and code."""
-    return store.digest(asdict(cell), folds_hash(cell), data_of(cell), code_of(cell))
-
-
-# Kept here by name, so that a key can be made without torch.
-SPECTROGRAM_NETWORKS = ("vgg16-mel", "mobilenet-jet", "cnn1d-librosa94")
+        return training.fit_fold(cell, seed, fold, folder=folder)
+    return (fusion if isinstance(cell, FusionCell) else fitting).fit_fold(cell, seed, fold)
 
 
 def _part(experiment: str, cell: AnyCell, seed: int, fold: int, cell_key: str) -> Path:
-    return runs.folder(experiment, cell.system) / ".parts" / f"{cell_key}-{seed}-{fold}.parquet"
+    # With the code, so that no Run is joined from parts that were made by different code.
+    made_by = store.digest(cell_key, keys.code_of(cell))
+    return runs.folder(experiment, cell.system) / ".parts" / f"{made_by}-{seed}-{fold}.parquet"
 
 
 def _writes() -> bool:
@@ -125,15 +88,10 @@ def _run_part(experiment: str, cell: AnyCell, seed: int, fold: int, cell_key: st
     start, cpu = time.perf_counter(), time.process_time()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", ConvergenceWarning)
-        if isinstance(cell, TrainingCell):
-            from ser_core import training
-
-            path = _part(experiment, cell, seed, fold, cell_key).with_suffix("")
-            predictions, facts = training.fit_fold(cell, seed, fold, folder=path)
-            if _writes():
-                shutil.rmtree(path, ignore_errors=True)
-        else:
-            predictions, facts = (fusion if isinstance(cell, FusionCell) else fitting).fit_fold(cell, seed, fold)
+        path = _part(experiment, cell, seed, fold, cell_key).with_suffix("")
+        predictions, facts = fit_fold(cell, seed, fold, path)
+        if _writes():
+            shutil.rmtree(path, ignore_errors=True)
     facts["converged"] = not any(issubclass(w.category, ConvergenceWarning) for w in caught)
     # ru_maxrss is in KiB on Linux and in bytes on macOS.
     unit = 2**20 if sys.platform == "darwin" else 2**10
@@ -144,69 +102,147 @@ def _run_part(experiment: str, cell: AnyCell, seed: int, fold: int, cell_key: st
         store.write_parquet(predictions, _part(experiment, cell, seed, fold, cell_key), facts)
 
 
-def pending(experiment: Experiment, only: str = "") -> Iterator[tuple[AnyCell, str]]:
-    """Yield the cells whose Run is missing or was made from another cell, other data or other code, with their key."""
+def pending(
+    experiment: Experiment, only: str = "", systems: Sequence[str] = (), note: Callable[[str], None] = lambda _: None
+) -> Iterator[tuple[AnyCell, str]]:
+    """Yield the cells whose Run is missing, damaged, or of another system, division, data or label mapping.
+
+    Args:
+        experiment: From `ser_core.experiments.load`.
+        only: Only the systems whose name contains this.
+        systems: Only the systems of these names.
+        note: Called with a line for each Run that is there and is to be made again, which says why.
+
+    Yields:
+        Each cell with its key.
+
+    Raises:
+        SerError: If data of a cell is not there.
+    """
     for cell in experiment.cells:
-        if only not in cell.system:
+        if only not in cell.system or (systems and cell.system not in systems):
             continue
-        cell_key = key(cell)
+        name, here = f"{experiment.name}/{cell.system}", keys.identity(cell)
         if (runs.folder(experiment.name, cell.system) / "run.json").is_file():
-            if runs.info(f"{experiment.name}/{cell.system}")["key"] == cell_key:
+            reason = outdated(name, here)
+            if reason is None:
                 continue
-        yield cell, cell_key
+            note(f"{name} is made again: {reason}")
+        yield cell, here["key"]
 
 
-def _steps(cell: AnyCell) -> list[tuple[int, int]]:
-    """Return every (seed, fold) of a cell."""
+def outdated(name: str, here: dict) -> str | None:
+    """Return why a committed Run is not the one that its experiment asks for; None if it is.
+
+    Args:
+        name: ``<experiment>/<system>``.
+        here: The identity of the system, see `ser_core.keys.identity`.
+    """
+    try:
+        info = runs.info(name)
+        for table in sorted({"predictions", *info["tables"]}):
+            runs.check_table(name, table, info)
+        # As cells, so that a setting that was added since has the value it had before there was a choice.
+        was = {**{field: info.get(field) for field in here}, "cell": cells.cell(info["cell"])}
+    except SerError as error:
+        return str(error)
+    now = {**here, "cell": cells.cell(here["cell"])}
+    changed = [field for field in ("cell", "divisions", "data", "labels") if was[field] != now[field]]
+    words = {"cell": "its settings", "divisions": "its folds", "data": "its data", "labels": "its label mapping"}
+    if changed:
+        return f"{' and '.join(words[field] for field in changed)} changed since"
+    if info.get("key") != keys.key(info):
+        return f"its key {info.get('key')} is not the digest of what it records, {keys.key(info)}"
+    return None
+
+
+@contextlib.contextmanager
+def _held(names: Sequence[str], note: Callable[[str], None]) -> Iterator[None]:
+    """Keep other processes from making these Runs at the same time; wait for those that do."""
+    with contextlib.ExitStack() as stack:
+        for name in sorted(names):
+            path = store.cache() / "locks" / f"{store.digest(str(store.results().resolve()), name)}.lock"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(path)
+            try:
+                lock.acquire(timeout=0)
+            except Timeout:
+                note(f"waiting for another 'ser run' that makes {name}")
+                lock.acquire()
+            stack.callback(lock.release)
+        yield
+
+
+def steps(cell: AnyCell) -> list[tuple[int, int]]:
+    """Return every (seed, fold) of a cell.
+
+    Args:
+        cell: The system.
+    """
     return [(seed, fold) for seed in cell.seeds for fold in sorted(division(cell, seed)["fold"].unique().tolist())]
 
 
-def run(experiment: Experiment, *, only: str = "", jobs: int = -1, progress: bool = True) -> list[Path]:
+def run(
+    experiment: Experiment,
+    *,
+    only: str = "",
+    systems: Sequence[str] = (),
+    jobs: int = -1,
+    progress: bool = True,
+    note: Callable[[str], None] = lambda _: None,
+) -> list[Path]:
     """Make the Runs of an experiment that are not there yet; folds already fitted are not fitted again.
 
     Args:
         experiment: From `ser_core.experiments.load`.
         only: Only the systems whose name contains this.
+        systems: Only the systems of these names.
         jobs: Processes; -1 is one per core.
         progress: Show a progress bar on standard error.
+        note: Called with a line for each Run that is made again, or is being made by another process, which is
+            waited for.
 
     Returns:
         The folders of the Runs that were made.
 
     Raises:
-        SerError: If ``only`` matches no system, or a fold cannot be fitted.
+        SerError: If ``only`` or a name matches no system, or a fold cannot be fitted.
     """
     import joblib
     from tqdm import tqdm
 
-    if only and not any(only in cell.system for cell in experiment.cells):
-        first = experiment.cells[0].system
-        raise SerError(f"no system of '{experiment.name}' contains '{only}'; the first is '{first}'")
-    todo = list(pending(experiment, only))
-    tasks = [
-        (experiment.name, cell, seed, fold, cell_key)
-        for cell, cell_key in todo
-        for seed, fold in _steps(cell)
-        if not _part(experiment.name, cell, seed, fold, cell_key).is_file()
-    ]
-    with joblib.parallel_config(backend="loky", n_jobs=jobs, inner_max_num_threads=1):
-        done = joblib.Parallel(return_as="generator_unordered")(joblib.delayed(_run_part)(*task) for task in tasks)
-        for _ in tqdm(done, total=len(tasks), desc=experiment.name, unit="fold", disable=not progress):
-            pass
-    return [_assemble(experiment, cell, cell_key) for cell, cell_key in todo] if _writes() else []
+    there = [cell.system for cell in experiment.cells]
+    if only and not any(only in system for system in there):
+        raise SerError(f"no system of '{experiment.name}' contains '{only}'; the first is '{there[0]}'")
+    if unknown := sorted(set(systems) - set(there)):
+        raise SerError(f"no system of '{experiment.name}' is called '{unknown[0]}'; the first is '{there[0]}'")
+    if jobs == 0:
+        raise SerError("0 processes can make nothing; give a number of 1 or more, or -1 for one per core")
+    names = [f"{experiment.name}/{cell.system}" for cell, _ in pending(experiment, only, systems)]
+    with _held(names, note) if _writes() else contextlib.nullcontext():
+        todo = list(pending(experiment, only, systems, note))
+        tasks = [
+            (experiment.name, cell, seed, fold, cell_key)
+            for cell, cell_key in todo
+            for seed, fold in steps(cell)
+            if not _part(experiment.name, cell, seed, fold, cell_key).is_file()
+        ]
+        ending = {"initializer": workers.end_with, "initargs": (os.getpid(),)}
+        with joblib.parallel_config(backend="loky", n_jobs=jobs, inner_max_num_threads=1, **ending):
+            done = joblib.Parallel(return_as="generator_unordered")(joblib.delayed(_run_part)(*task) for task in tasks)
+            for _ in tqdm(done, total=len(tasks), desc=experiment.name, unit="fold", disable=not progress):
+                pass
+        return [_assemble(experiment, cell, cell_key) for cell, cell_key in todo] if _writes() else []
 
 
 def _assemble(experiment: Experiment, cell: AnyCell, cell_key: str) -> Path:
     """Join the parts of a cell into a Run and remove them."""
     tables, facts = [], []
-    for seed, fold in _steps(cell):
+    for seed, fold in steps(cell):
         path = _part(experiment.name, cell, seed, fold, cell_key)
         tables.append(store.read_parquet(path))
         facts.append({"seed": seed, "fold": fold, **store.read_metadata(path)})
-    predictions, others = pd.concat(tables, ignore_index=True), {}
-    if "part" in predictions:
-        others = {name: _own(rows.drop(columns="part")) for name, rows in predictions.groupby("part")}
-        predictions = others.pop("test").reset_index(drop=True)
+    predictions, others = split_parts(pd.concat(tables, ignore_index=True))
     columns = [name for name in predictions if name.startswith(runs.PROBABILITY)]
     # A class that a fold's training part lacks has probability 0 there.
     predictions[columns] = predictions[columns].fillna(0.0)
@@ -214,7 +250,7 @@ def _assemble(experiment: Experiment, cell: AnyCell, cell_key: str) -> Path:
     if lost := int(((predictions[columns].sum(axis=1) - 1).abs() > 1e-3).sum()) if columns else 0:
         # Naive Bayes divides zero by zero where every class is impossible; its answers stand, its confidence does not.
         predictions = predictions.drop(columns=columns)
-        notes.append(f"probabilities left out: {lost} clips have none that sum to 1")
+        notes.append(f"{LEFT_OUT}: {lost} clips have none that sum to 1")
     measured = {
         "device": f"{'/'.join(sorted({fact.pop('device', 'cpu') for fact in facts}))}, {platform.machine()}",
         "seconds": round(sum(fact.pop("seconds") for fact in facts), 3),
@@ -224,12 +260,11 @@ def _assemble(experiment: Experiment, cell: AnyCell, cell_key: str) -> Path:
     info = {
         "experiment": experiment.name,
         "question": experiment.question,
-        "cell": asdict(cell),
-        "key": cell_key,
-        "code": code_of(cell),
-        "data": data_of(cell),
-        "divisions": folds_hash(cell),
+        **keys.identity(cell),
+        "code": keys.code_of(cell),
         "versions": runs.versions(),
+        "made": datetime.now(UTC).isoformat(timespec="seconds"),
+        "tolerance": TOLERANCES[kind_of(cell)],
         "folds": facts,
         "notes": notes,
         "measured": measured,
@@ -237,6 +272,18 @@ def _assemble(experiment: Experiment, cell: AnyCell, cell_key: str) -> Path:
     path = runs.write(runs.Run(experiment.name, cell.system, predictions, info, others))
     shutil.rmtree(path / ".parts")
     return path
+
+
+def split_parts(predictions: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, pd.DataFrame]]:
+    """Return the predictions of the test part, and those of every other part by its name.
+
+    Args:
+        predictions: From `fit_fold`, of one fold or several.
+    """
+    if "part" not in predictions:
+        return predictions, {}
+    others = {name: _own(rows.drop(columns="part")) for name, rows in predictions.groupby("part")}
+    return others.pop("test").reset_index(drop=True), others
 
 
 def _own(predictions: pd.DataFrame) -> pd.DataFrame:

@@ -1,7 +1,6 @@
 """Runs: per-clip predictions and the facts of how they were made, written whole, read checked."""
 
 import functools
-import hashlib
 import platform
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,10 +12,6 @@ from ser_core.errors import SerError
 
 COLUMNS = ("clip", "speaker", "fold", "seed", "truth", "prediction")
 PROBABILITY = metrics.PROBABILITY
-
-# The modules whose code decides predictions, beside the folds and the features, which are hashed as they are.
-PREDICTING = ("classical", "fitting")
-TRAINING = ("training", "models", "probing", "encoders/base")
 
 
 @dataclass(frozen=True)
@@ -43,27 +38,6 @@ class Run:
     def name(self) -> str:
         """``<experiment>/<system>``."""
         return f"{self.experiment}/{self.system}"
-
-
-@functools.cache
-def code_hash(modules: tuple[str, ...] = PREDICTING) -> str:
-    """Return 16 hex digits that change when code that decides predictions changes; comments do not count.
-
-    Args:
-        modules: Modules and packages, as paths under ``ser_core``.
-    """
-    import ast
-
-    digest = hashlib.sha256()
-    for name in modules:
-        base = Path(__file__).parent / name
-        for path in sorted(base.glob("*.py")) if base.is_dir() else [base.with_suffix(".py")]:
-            tree = ast.parse(path.read_text())
-            for node in ast.walk(tree):
-                if isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node):
-                    node.body[0].value.value = ""
-            digest.update(ast.unparse(tree).encode())
-    return digest.hexdigest()[:16]
 
 
 @functools.cache
@@ -119,14 +93,24 @@ def folder(experiment: str, system: str) -> Path:
 def write(run: Run) -> Path:
     """Write a Run, predictions first: a folder with ``run.json`` is complete.
 
+    ``run.json`` gets the sha256 of each table under ``tables``, by which `read` notices that one was changed. A Run
+    that is there already and has the same identity and the same tables keeps its ``run.json``: what it records is of
+    the day on which the predictions were first made.
+
     Returns:
         Its folder.
     """
     path = folder(run.experiment, run.system)
-    store.write_parquet(arrange(run.predictions), path / "predictions.parquet")
-    for name, table in run.others.items():
-        store.write_parquet(_other(table), path / f"{name}.parquet")
-    store.write_json(run.info, path / "run.json")
+    tables = {"predictions": arrange(run.predictions)} | {name: _other(table) for name, table in run.others.items()}
+    for name, table in tables.items():
+        store.write_parquet(table, path / f"{name}.parquet")
+    sums = {name: store.sha256(path / f"{name}.parquet") for name in tables}
+    try:
+        there = info(run.name)
+    except SerError:
+        there = {}
+    if there.get("tables") != sums or there.get("key") != run.info.get("key"):
+        store.write_json(run.info | {"tables": sums}, path / "run.json")
     return path
 
 
@@ -137,10 +121,46 @@ def read(run: str) -> Run:
         run: Its name, ``<experiment>/<system>``.
 
     Raises:
-        SerError: If it is not there or not valid; the message says how to make it.
+        SerError: If it is not there, not valid, or its predictions are others than those that were recorded; the
+            message says how to make it.
     """
     facts = info(run)
+    check_table(run, "predictions", facts)
     return Run(*run.split("/"), _arrange_file(folder(*run.split("/")) / "predictions.parquet"), facts)
+
+
+def check_table(run: str, name: str, facts: dict | None = None) -> None:
+    """Raise unless a table of a Run is, byte for byte, the one that its ``run.json`` records.
+
+    Args:
+        run: Name of the Run, ``<experiment>/<system>``.
+        name: ``predictions``, or another of its tables, see `Run.others`.
+        facts: Its `info`, if that was read already.
+
+    Raises:
+        SerError: If the table is missing or its sha256 is another.
+    """
+    facts = info(run) if facts is None else facts
+    path = folder(*run.split("/")) / f"{name}.parquet"
+    again = f"make it again with: {how_to_make(run)}"
+    if not path.is_file():
+        raise SerError(f"{path}: no such file, which its run.json records; {again}")
+    expected, found = facts["tables"].get(name), store.sha256(path)
+    if found != expected:
+        raise SerError(
+            f"{path}: sha256 {found[:16]}, recorded {str(expected)[:16]}: changed since it was made; {again}"
+        )
+
+
+def how_to_make(run: str) -> str:
+    """Return the command that makes a Run.
+
+    Examples:
+        >>> how_to_make("ladder/emodb.clip.egemaps.svm-linear.train")
+        'ser run experiments/ladder.yaml --system emodb.clip.egemaps.svm-linear.train'
+    """
+    experiment, _, system = run.partition("/")
+    return f"ser run experiments/{experiment}.yaml" + (f" --system {system}" if system else "")
 
 
 def info(run: str) -> dict:
@@ -150,15 +170,23 @@ def info(run: str) -> dict:
         run: Its name, ``<experiment>/<system>``.
 
     Raises:
-        SerError: If it is not there; the message says how to make it.
+        SerError: If it is not there or not readable; the message says how to make it.
     """
     import json
 
     experiment, _, system = run.partition("/")
     path = folder(experiment, system) / "run.json"
     if not path.is_file():
-        raise SerError(f"no Run '{run}'; make it with: ser run experiments/{experiment}.yaml")
-    return json.loads(path.read_text())
+        raise SerError(f"no Run '{run}'; make it with: {how_to_make(run)}")
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise SerError(f"{path}: not valid JSON ({error}); delete it and use: {how_to_make(run)}") from error
+    if not isinstance(found, dict) or not isinstance(found.get("tables"), dict):
+        raise SerError(
+            f"{path}: expected a JSON object with 'tables', the facts of a Run; delete it and use: {how_to_make(run)}"
+        )
+    return found
 
 
 def other(run: str, name: str) -> pd.DataFrame:
@@ -172,8 +200,12 @@ def other(run: str, name: str) -> pd.DataFrame:
         The columns `COLUMNS` and the probabilities, sorted by seed, fold and clip.
 
     Raises:
-        SerError: If the Run has none of this name.
+        SerError: If the Run has none of this name, or it was changed.
     """
+    facts = info(run)
+    if name not in facts["tables"]:
+        raise SerError(f"Run '{run}' has no table '{name}'; it has {sorted(facts['tables'])}")
+    check_table(run, name, facts)
     return store.read_parquet(folder(*run.split("/")) / f"{name}.parquet")
 
 
@@ -184,8 +216,8 @@ def _other(table: pd.DataFrame) -> pd.DataFrame:
     return table.sort_values(["seed", "fold", "clip"], ignore_index=True)
 
 
-def catalogue(experiment: str | None = None) -> pd.DataFrame:
-    """Return the committed Runs, one row each: experiment, system, and the fields of the resolved cell.
+def names(experiment: str | None = None) -> list[str]:
+    """Return the names of the committed Runs, ``<experiment>/<system>``, sorted; they need not be readable.
 
     Args:
         experiment: Only this experiment's; all if None.
@@ -193,16 +225,28 @@ def catalogue(experiment: str | None = None) -> pd.DataFrame:
     Raises:
         SerError: If there are none.
     """
-    import json
-
     root = store.results() / "runs"
     paths = sorted(root.glob(f"{experiment or '*'}/*/run.json"))
     if not paths:
         raise SerError(f"no Runs under {root / (experiment or '')}; make them with: ser run experiments/<name>.yaml")
+    return [f"{path.parent.parent.name}/{path.parent.name}" for path in paths]
+
+
+def catalogue(experiment: str | None = None) -> pd.DataFrame:
+    """Return the committed Runs, one row each: experiment, system, and the fields of the resolved cell.
+
+    Args:
+        experiment: Only this experiment's; all if None.
+
+    Raises:
+        SerError: If there are none, or one is not readable.
+    """
     rows = []
-    for path in paths:
-        cell = json.loads(path.read_text())["cell"]
-        rows.append({"experiment": path.parent.parent.name, "system": path.parent.name, **cell})
+    for name in names(experiment):
+        of, _, system = name.partition("/")
+        if not isinstance(cell := info(name).get("cell"), dict):
+            raise SerError(f"the run.json of '{name}' has no 'cell'; delete it and use: {how_to_make(name)}")
+        rows.append({"experiment": of, "system": system, **cell})
     return pd.DataFrame(rows)
 
 

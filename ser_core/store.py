@@ -12,6 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ser_core import reads
 from ser_core.errors import SerError
 
 _METADATA_KEY = b"ser_core"
@@ -105,6 +106,7 @@ def read_parquet(path: Path, index: str | None = None) -> pd.DataFrame:
     path = Path(path)
     if not path.is_file():
         raise SerError(f"{path}: no such file")
+    reads.notice(path)
     try:
         # Without pandas's own notes, which would turn columns of files that others wrote into an index.
         table = pq.read_table(path).to_pandas(ignore_metadata=True)
@@ -124,6 +126,7 @@ def read_metadata(path: Path) -> dict:
     Raises:
         SerError: If the file is missing or not parquet.
     """
+    reads.notice(path)
     try:
         metadata = pq.read_schema(path).metadata or {}
     except (pa.ArrowInvalid, OSError) as error:
@@ -135,6 +138,12 @@ def write_json(value: dict, path: Path) -> None:
     """Write JSON with sorted keys, whole or not at all."""
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+
+
+def sha256(path: Path) -> str:
+    """Return the sha256 of a file's bytes as 64 hex digits."""
+    with Path(path).open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def digest(*parts: object) -> str:

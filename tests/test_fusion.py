@@ -1,13 +1,17 @@
 """Late fusion against hand calculation, and from Run to Run on the committed predictions."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from caches import forget
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import recall_score
+from traced import unnoticed
 
-from ser_core import cells, experiments, fusion, runner, runs
+from ser_core import cells, experiments, fusion, keys, runs, store
 from ser_core.errors import SerError
 
 
@@ -128,6 +132,40 @@ def test_members_of_other_folds_are_refused(fused):
         fusion.fit_fold(other, 0, 0)
 
 
+@pytest.mark.parametrize("which", [[], [0], [0, 1, 2, 3, 4, 5]])
+def test_a_member_without_probabilities_of_the_same_classes_is_refused(fused, which):
+    cell, _ = fused
+    for name in ("dev", "predictions"):
+        path = runs.folder("made", "b") / f"{name}.parquet"
+        table = store.read_parquet(path)
+        columns = [column for column in table if column.startswith("p_")]
+        table = table.drop(columns=[column for i, column in enumerate(columns) if i not in which])
+        if which:  # what is left sums to 1, and all answers are among them
+            left = [column for i, column in enumerate(columns) if i in which]
+            table[left] = 1 / len(left)
+            table[["truth", "prediction"]] = left[0].removeprefix("p_")
+        store.write_parquet(table, path)
+    info = json.loads((runs.folder("made", "b") / "run.json").read_text())
+    info["tables"] = {name: store.sha256(runs.folder("made", "b") / f"{name}.parquet") for name in info["tables"]}
+    store.write_json(info, runs.folder("made", "b") / "run.json")
+    with pytest.raises(SerError, match="'made/b' gives the probabilities .*, the member before it .*; name members"):
+        fusion.fit_fold(cell, 0, 0)
+
+
+def test_a_stored_feature_set_whose_classifier_gives_no_probabilities_is_refused():
+    cell = cells.FusionCell("emodb", "speaker", "one", ("praat31/svm-linear/train",), "mean", True, "native", 5, (0,))
+    with pytest.raises(SerError, match="'svm-linear' gives no probabilities; name a member that does"):
+        fusion.fit_fold(cell, 0, 3)
+
+
+@pytest.mark.parametrize("rule", fusion.RULES)
+def test_no_code_that_a_fusion_executes_goes_unnoticed(fused, monkeypatch, rule):
+    cell, _ = fused
+    other = cells.FusionCell(**{**vars(cell), "rule": rule, "members": ("made/a", "praat31/logreg/train")})
+    forget()
+    assert unnoticed(other, lambda: fusion.fit_fold(other, 0, 0), monkeypatch) == set()
+
+
 def test_a_stored_feature_set_is_tuned_as_in_the_baselines():
     """With one member the fusion is the nested classical system, whose Run is committed."""
     cell = cells.FusionCell("emodb", "speaker", "one", ("egemaps/logreg/train",), "mean", True, "native", "loo", (0,))
@@ -170,4 +208,4 @@ def test_a_file_of_fusions_becomes_cells(tmp_path):
 def test_a_missing_member_is_named():
     cell = cells.FusionCell("emodb", "speaker", "x", ("made/none",), "mean", True, "native", 5, (0,))
     with pytest.raises(SerError, match="made/none"):
-        runner.key(cell)
+        keys.identity(cell)["key"]

@@ -7,7 +7,8 @@ from torch import nn
 
 from ser_core.encoders.base import mask_of
 from ser_core.errors import SerError
-from ser_core.multimodal import KINDS, AudioHead, FusionHead, attention_weights, matched_width
+from ser_core.multimodal import HEADS as KINDS
+from ser_core.multimodal import audio_head, fusion_head, matched_width
 
 FRAMES, TOKENS = torch.tensor([5, 1, 3]), torch.tensor([2, 4, 1])
 DA, DT, CLASSES, WIDTH, HEADS = 6, 5, 3, 8, 2
@@ -15,7 +16,8 @@ DA, DT, CLASSES, WIDTH, HEADS = 6, 5, 3, 8, 2
 
 def head(kind, **settings):
     torch.manual_seed(0)
-    made = FusionHead(kind, DA, DT, CLASSES, **({"width": WIDTH, "heads": HEADS} | settings)).eval()
+    made = fusion_head(kind, DA, DT, CLASSES, **({"width": WIDTH, "heads": HEADS} | settings)).eval()
+    made.kind = kind
     # As after training: what starts at zero or one would hide a mistake.
     with torch.no_grad():
         for parameter in made.parameters():
@@ -26,7 +28,7 @@ def head(kind, **settings):
 
 def control(kind, hidden=7):
     torch.manual_seed(0)
-    return AudioHead(kind, DA, CLASSES, hidden=hidden, width=WIDTH, heads=HEADS).eval()
+    return audio_head(kind, DA, CLASSES, hidden=hidden, width=WIDTH, heads=HEADS).eval()
 
 
 def batch(longer=0, padding=0.0):
@@ -113,7 +115,7 @@ def test_scores_of_each_clip_are_those_by_numpy(kind):
 
 def test_cross_attention_with_identity_weights_is_a_softmax_of_the_inputs():
     width = 4
-    made = FusionHead("cross-attention", width, width, 2 * width, width=width, heads=1).eval()
+    made = fusion_head("cross-attention", width, width, 2 * width, width=width, heads=1).eval()
     with torch.no_grad():
         for layer in (made.audio, made.text, made.classify[1]):
             layer.weight.copy_(torch.eye(len(layer.weight)))
@@ -132,7 +134,7 @@ def test_cross_attention_with_identity_weights_is_a_softmax_of_the_inputs():
     masks = [torch.ones(x.shape[:2], dtype=torch.bool) for x in inputs]
     scores = made(inputs[0], masks[0], inputs[1], masks[1])[0].detach().numpy()
     np.testing.assert_allclose(scores, np.concatenate(expected), atol=1e-5)
-    found = attention_weights(made, inputs[0][0], masks[0][0], inputs[1][0], masks[1][0])
+    found = made.attention(inputs[0][0], masks[0][0], inputs[1][0], masks[1][0])
     np.testing.assert_allclose(found.numpy(), softmax(audio @ text.T / 2), atol=1e-6)
 
 
@@ -199,7 +201,7 @@ def test_gradients_of_the_control_reach_all_that_it_trains(kind):
 @pytest.mark.parametrize("rate", [0.0, 0.2, 0.5])
 def test_modality_dropout_has_its_rate_on_either_side_and_never_on_both(rate):
     # With both modalities one value each, the plain head can be made to pass on what it is given.
-    made = FusionHead("plain-concat", 1, 1, 2, dropout=0.0, modality_dropout=rate)
+    made = fusion_head("plain-concat", 1, 1, 2, dropout=0.0, modality_dropout=rate)
     with torch.no_grad():
         made.classify[1].weight.copy_(torch.eye(2))
         made.classify[1].bias.zero_()
@@ -225,7 +227,7 @@ def test_modality_dropout_has_its_rate_on_either_side_and_never_on_both(rate):
 def test_the_seed_decides_all(kind):
     def run():
         torch.manual_seed(3)
-        made = FusionHead(kind, DA, DT, CLASSES, width=WIDTH, heads=HEADS, modality_dropout=0.3)
+        made = fusion_head(kind, DA, DT, CLASSES, width=WIDTH, heads=HEADS, modality_dropout=0.3)
         matched_width(kind, 64, 64, CLASSES, 64)
         optimizer = torch.optim.SGD(made.parameters(), lr=0.1)
         for _ in range(3):
@@ -254,9 +256,9 @@ def size(kind, audio, text, classes, width):
     [(768, 768, 8, 512), (2048, 384, 7, 512), (768, 1024, 4, 256), (1024, 768, 8, 64), (40, 384, 6, 128)],
 )
 def test_the_control_trains_as_many_parameters_within_one_percent(kind, audio, text, classes, width):
-    fusion = FusionHead(kind, audio, text, classes, width=width)
+    fusion = fusion_head(kind, audio, text, classes, width=width)
     hidden = matched_width(kind, audio, text, classes, width)
-    alone = AudioHead(kind, audio, classes, hidden=hidden, width=width)
+    alone = audio_head(kind, audio, classes, hidden=hidden, width=width)
     trained = [sum(p.numel() for p in made.parameters() if p.requires_grad) for made in (fusion, alone)]
     assert trained[0] == size(kind, audio, text, classes, width)
     assert abs(trained[1] - trained[0]) <= 0.01 * trained[0]
@@ -281,7 +283,7 @@ def test_attention_weights_are_the_mean_over_the_heads_and_change_nothing():
     made = head("cross-attention", dropout=0.5).train()
     audio, audio_mask, text, text_mask = batch(longer=2, padding=float("nan"))
     for i in range(3):
-        found = attention_weights(made, audio[i], audio_mask[i], text[i], text_mask[i])
+        found = made.attention(audio[i], audio_mask[i], text[i], text_mask[i])
         assert found.shape == (FRAMES[i], TOKENS[i])
         torch.testing.assert_close(found.sum(1), torch.ones(int(FRAMES[i])))
         frames, tokens = alone(i)[0][0].double().numpy(), alone(i)[2][0].double().numpy()
@@ -318,10 +320,10 @@ def test_a_class_that_needs_both_sides_is_learnt_by_the_fusion_and_not_by_the_co
     mask = torch.ones(64, 3, dtype=torch.bool)
     labels = bits[:, 0] ^ bits[:, 1]
     torch.manual_seed(7)
-    fusion = FusionHead(kind, 2, 2, 2, width=16, heads=2, dropout=0.0)
+    fusion = fusion_head(kind, 2, 2, 2, width=16, heads=2, dropout=0.0)
     assert learn(fusion, (states[0], mask, states[1], mask), labels) == 1
     # The audio says nothing of the class; what the control gets right beyond a half it knows by heart.
-    audio_only = AudioHead(kind, 2, 2, hidden=8, width=16, heads=2, dropout=0.0)
+    audio_only = audio_head(kind, 2, 2, hidden=8, width=16, heads=2, dropout=0.0)
     assert learn(audio_only, (states[0], mask), labels) < 0.75
 
 
@@ -335,12 +337,12 @@ def scores(kind="concat", audio=(2, 3, DA), audio_mask=MASK, text=(2, 3, DT), te
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: FusionHead("sum", 2, 2, 2), "unknown kind of fusion 'sum'; expected one of .*'gated'"),
-        (lambda: AudioHead("sum", 2, 2, hidden=2), "unknown kind of fusion 'sum'"),
+        (lambda: fusion_head("sum", 2, 2, 2), "unknown kind of fusion 'sum'; expected one of .*'gated'"),
+        (lambda: audio_head("sum", 2, 2, hidden=2), "unknown kind of fusion 'sum'"),
         (lambda: matched_width("sum", 2, 2, 2, 8), "unknown kind of fusion 'sum'"),
-        (lambda: FusionHead("cross-attention", 2, 2, 2, width=10, heads=4), "4 attention heads do not divide .* 10"),
-        (lambda: FusionHead("concat", 2, 2, 2, modality_dropout=0.6), "modality dropout 0.6 is not from 0 to 0.5"),
-        (lambda: FusionHead("concat", 2, 2, 2, modality_dropout=-0.1), "modality dropout -0.1"),
+        (lambda: fusion_head("cross-attention", 2, 2, 2, width=10, heads=4), "4 attention heads do not divide .* 10"),
+        (lambda: fusion_head("concat", 2, 2, 2, modality_dropout=0.6), "modality dropout 0.6 is not from 0 to 0.5"),
+        (lambda: fusion_head("concat", 2, 2, 2, modality_dropout=-0.1), "modality dropout -0.1"),
         (
             lambda: matched_width("concat", 50, 2, 2, 2),
             "'concat' has 164 parameters, the nearest audio-only head 161; .*",
@@ -360,9 +362,9 @@ def scores(kind="concat", audio=(2, 3, DA), audio_mask=MASK, text=(2, 3, DT), te
         (lambda: scores(text=(1, 3, DT), text_mask=MASK[:1]), "audio of 2 clips and text of 1"),
         (lambda: control("concat")(torch.ones(2, 3, DA), ~MASK), r"rows \[0, 1\] of the batch have no audio"),
         (lambda: control("concat")(torch.ones(2, 3, DT), MASK), r"expected \(n_clips, length, 6\)"),
-        (lambda: attention_weights(head("gated"), *[torch.ones(3, 3)] * 4), "kind 'gated' has no attention weights"),
+        (lambda: head("gated").attention(*[torch.ones(3, 3)] * 4), "class Gated has no attention weights"),
         (
-            lambda: attention_weights(head("cross-attention"), torch.ones(3, DA), MASK[0], torch.ones(3, DT), ~MASK[0]),
+            lambda: head("cross-attention").attention(torch.ones(3, DA), MASK[0], torch.ones(3, DT), ~MASK[0]),
             "the clip lacks audio or text",
         ),
     ],

@@ -1,11 +1,12 @@
 """Experiments and the runner on a synthetic corpus that stands in for URDU: same words, made-up features."""
 
-import ast
 import dataclasses
 import json
-import shutil
 import subprocess
 import sys
+import threading
+import time
+from datetime import datetime
 
 import numpy as np
 import pandas as pd
@@ -15,8 +16,9 @@ from caches import forget
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
+from traced import unnoticed
 
-from ser_core import cells, corpora, experiments, features, fitting, runner, runs, splits, store, toy
+from ser_core import cells, corpora, experiments, features, fitting, keys, runner, runs, splits, store, toy
 from ser_core.errors import SerError
 from ser_core.features import files
 
@@ -121,8 +123,9 @@ def test_a_killed_run_started_again_gives_the_same_files(write, monkeypatch):
     assert len(fitted) == 2 + 1 + 6  # the two kept folds are not fitted again
     assert (path / "predictions.parquet").read_bytes() == whole
     again = json.loads((path / "run.json").read_text())
-    assert {key: value for key, value in again.items() if key != "measured"} == {
-        key: value for key, value in info.items() if key != "measured"
+    day = {"measured", "made"}
+    assert {key: value for key, value in again.items() if key not in day} == {
+        key: value for key, value in info.items() if key not in day
     }
 
 
@@ -131,9 +134,84 @@ def test_nothing_runs_twice_until_data_or_cell_change(write):
     assert runner.run(experiments.load(write()), jobs=1, progress=False) == []
     table, clips, spec = features.load("urdu", "egemaps"), corpora.table("urdu"), features.get("egemaps")
     files.save(table + 1, "urdu", spec, clips)
-    runner.data_hash.cache_clear()
+    keys.data_hash.cache_clear()
     fitting._features.cache_clear()
     assert len(runner.run(experiments.load(write()), jobs=1, progress=False)) == 1
+
+
+def test_of_two_runs_at_once_one_waits_for_the_other_and_says_so(write):
+    experiment, lines = experiments.load(write()), []
+    name = f"trial/{experiment.cells[0].system}"
+    with runner._held([name], print):
+        other = threading.Thread(
+            target=runner.run, args=(experiment,), kwargs={"jobs": 1, "progress": False, "note": lines.append}
+        )
+        other.start()
+        deadline = time.monotonic() + 60
+        while not lines and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert lines == [f"waiting for another 'ser run' that makes {name}"]
+        assert not (runs.folder("trial", experiment.cells[0].system) / "run.json").exists()
+    other.join()
+    assert runs.read(name).info["key"]
+    assert list(runner.pending(experiment)) == []
+
+
+def test_a_system_is_taken_by_its_whole_name(write):
+    experiment = experiments.load(write(protocols=["speaker", "clip"], models=["svm-linear", "logreg"]))
+    wanted = "urdu.speaker.egemaps.logreg.train"
+    (path,) = runner.run(experiment, systems=[wanted], jobs=1, progress=False)
+    assert path.name == wanted
+    with pytest.raises(SerError, match="no system of 'trial' is called 'urdu.speaker.egemaps.logreg'; the first is"):
+        runner.run(experiment, systems=["urdu.speaker.egemaps.logreg"], jobs=1, progress=False)
+
+
+def test_a_run_that_was_cut_or_edited_is_made_again_and_keeps_its_facts(write):
+    experiment, lines = experiments.load(write()), []
+    (path,) = runner.run(experiment, jobs=1, progress=False)
+    facts, table = (path / "run.json").read_bytes(), (path / "predictions.parquet").read_bytes()
+    for damage in (table[:100], b"", None):
+        (path / "predictions.parquet").unlink()
+        if damage is not None:
+            (path / "predictions.parquet").write_bytes(damage)
+        assert runner.run(experiment, jobs=1, progress=False, note=lines.append) == [path]
+        assert "is made again" in lines[-1] and "predictions.parquet" in lines[-1]
+        assert (path / "predictions.parquet").read_bytes() == table
+        assert (path / "run.json").read_bytes() == facts
+    said = json.loads(facts)
+    for damage, reason in (
+        ("{", "not valid JSON"),
+        ("{}", "expected a JSON object with 'tables'"),
+        (json.dumps(said | {"cell": {}}), "its 'cell' is not the settings of a system"),
+        (json.dumps(said | {"tables": {}}), "changed since it was made"),
+        (json.dumps(said | {"key": "0" * 16}), "is not the digest of what it records"),
+    ):
+        (path / "run.json").write_text(damage)
+        assert runner.run(experiment, jobs=1, progress=False, note=lines.append) == [path]
+        assert "is made again" in lines[-1] and reason in lines[-1]
+        assert list(runner.pending(experiment)) == []
+
+
+def test_code_is_recorded_and_does_not_make_a_run_another(write, monkeypatch):
+    experiment = experiments.load(write())
+    (path,) = runner.run(experiment, jobs=1, progress=False)
+    info = runs.info(f"trial/{path.name}")
+    assert info["code"] == keys.code_of(experiment.cells[0])
+    assert datetime.fromisoformat(info["made"]).tzinfo is not None
+    monkeypatch.setattr(keys, "code_of", lambda cell: "f" * 16)
+    assert runner.run(experiment, jobs=1, progress=False) == []
+
+
+@pytest.mark.parametrize("changes", [{"tune": True, "models": ["knn"]}, {"normalisations": ["coral"]}])
+def test_no_code_that_a_classical_fold_executes_goes_unnoticed(write, monkeypatch, changes):
+    (cell,) = experiments.load(write(**changes)).cells
+    forget()
+    assert unnoticed(cell, lambda: runner.fit_fold(cell, 0, 0), monkeypatch) == set()
+
+
+def test_a_function_that_the_code_of_a_cell_leaves_out_is_found(write, monkeypatch):
+    (cell,) = experiments.load(write()).cells
+    assert "toy:clips" in unnoticed(cell, lambda: toy.clips(speakers=2), monkeypatch)
 
 
 def test_equal_training_sizes(write):
@@ -287,34 +365,34 @@ def test_cells_come_back_from_the_json_of_a_run(write, write_networks):
             back = cells.cell(json.loads(json.dumps(dataclasses.asdict(cell))))
             assert back == cell
             assert type(back) is type(cell)
-            assert runner.key(back) == runner.key(cell)
+            assert keys.identity(back)["key"] == keys.identity(cell)["key"]
 
 
 def test_a_key_changes_with_all_that_decides_predictions(write_networks):
     (cell,) = experiments.load(write_networks()).cells
-    keys = {runner.key(cell)}
+    found = {keys.identity(cell)["key"]}
     changes = [{"split_seed": 1}, {"seeds": (1,)}, {"folds": 3}, {"protocol": "clip"}, {"train_clips": 50}]
     for change in [*changes, {"recipe": dataclasses.replace(cell.recipe, dropout=0.2)}]:
-        keys.add(runner.key(dataclasses.replace(cell, **change)))
-    assert len(keys) == 7
+        found.add(keys.identity(dataclasses.replace(cell, **change))["key"])
+    assert len(found) == 7
     # What is heard in a clip counts, and not only who says what in it.
-    hashes = {runner.audio_hash("urdu")}
+    hashes = {keys.audio_hash("urdu")}
     clips = corpora.table("urdu")
     for changed in (clips.assign(sha256="0" * 64), clips.assign(speaker="toy/s01"), clips.iloc[1:]):
         store.write_parquet(changed, corpora.table_path("urdu"))
-        hashes.add(runner.audio_hash("urdu"))
+        hashes.add(keys.audio_hash("urdu"))
     assert len(hashes) == 4
 
 
 def test_a_key_is_made_without_torch(write_networks):
     code = (
-        "import sys; from ser_core import experiments, runner; "
+        "import sys; from ser_core import experiments, keys; "
         f"cells = experiments.load({str(write_networks())!r}).cells; "
-        "print(runner.key(cells[0]), 'torch' in sys.modules)"
+        "print(keys.identity(cells[0])['key'], 'torch' in sys.modules)"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     (cell,) = experiments.load(write_networks()).cells
-    assert found == [runner.key(cell), "False"]
+    assert found == [keys.identity(cell)["key"], "False"]
 
 
 @pytest.mark.parametrize(
@@ -338,61 +416,6 @@ def test_a_bad_file_of_networks_gets_one_clear_line(write_networks, changes, mes
         experiments.load(write_networks(**changes))
     assert "trial.yaml" in str(error.value)
     assert "\n" not in str(error.value)
-
-
-@pytest.fixture
-def package(tmp_path, monkeypatch):
-    """A copy of the package that may be changed, and is what code is hashed of."""
-    copy = tmp_path / "ser_core"
-    shutil.copytree(store.repository() / "ser_core", copy, ignore=shutil.ignore_patterns("__pycache__"))
-    monkeypatch.setattr(runs, "__file__", str(copy / "runs.py"))
-    runs.code_hash.cache_clear()
-    yield copy
-    runs.code_hash.cache_clear()
-
-
-def codes(write_networks, write, **networks):
-    runs.code_hash.cache_clear()
-    found = [*experiments.load(write()).cells, *experiments.load(write_networks(networks=networks)).cells]
-    return [runner.code_of(cell) for cell in found]
-
-
-NETWORKS = {
-    "byol": {},
-    "augmented": {"augmentation": {"gain_db": [-6, 6]}},
-    "image": {"encoder": "vgg16-mel"},
-    "hub": {"encoder": "facebook/wav2vec2-base", "revision": "0" * 40},
-}
-
-
-@pytest.mark.parametrize(
-    ("module", "changed"),
-    [
-        # Who changes with it: the classical system, then the networks in order.
-        ("fitting", [True, False, False, False, False]),
-        ("training/trainer", [False, True, True, True, True]),
-        ("probing", [False, True, True, True, True]),
-        ("models/pooling", [False, True, True, True, True]),
-        ("encoders/base", [False, True, True, True, True]),
-        ("encoders/byol", [False, True, True, False, False]),
-        ("encoders/spectrogram", [False, False, False, True, False]),
-        ("encoders/hub/wave", [False, False, False, False, True]),
-        ("augmentation", [False, False, True, False, False]),
-        ("report/literature", [False, False, False, False, False]),
-    ],
-)
-def test_the_code_of_a_cell_is_that_which_decides_its_predictions(package, write, write_networks, module, changed):
-    before = codes(write_networks, write, **NETWORKS)
-    path = package / f"{module}.py"
-    source = path.read_text()
-    lines = source.splitlines(keepends=True)
-    first = ast.parse(source).body[1].lineno  # behind the module's docstring
-    # Other words at the top, a comment at the end.
-    path.write_text('"""Other words."""\n' + "".join(lines[first - 1 :]) + "\n# A comment.\n")
-    assert codes(write_networks, write, **NETWORKS) == before
-    path.write_text(source + "\nSOMETHING_NEW = 1\n")
-    after = codes(write_networks, write, **NETWORKS)
-    assert [a != b for a, b in zip(after, before, strict=True)] == changed
 
 
 @pytest.fixture
@@ -430,8 +453,8 @@ def test_a_union_is_run_as_one_corpus(two, write):
 
 def test_the_hash_of_a_union_hears_a_change_in_either_corpus(two):
     def hashes():
-        runner.data_hash.cache_clear()
-        return runner.data_hash(two, "egemaps"), runner.audio_hash(two)
+        keys.data_hash.cache_clear()
+        return keys.data_hash(two, "egemaps"), keys.audio_hash(two)
 
     found = {hashes()}
     for name in ("tess", "urdu"):

@@ -1,5 +1,4 @@
 import json
-import shutil
 
 import numpy as np
 import pandas as pd
@@ -38,7 +37,7 @@ def test_a_run_comes_back_as_it_went_and_the_same_bytes_each_time(predictions):
     runs.write(runs.Run("e", "s", predictions.iloc[::-1], run.info))
     assert path.read_bytes() == first
     back = runs.read("e/s")
-    assert back.info == runs.info("e/s") == run.info
+    assert back.info == runs.info("e/s") == run.info | {"tables": {"predictions": store.sha256(path)}}
     assert back.predictions["clip"].tolist() == ["a", "b"]
     assert list(back.predictions) == [*runs.COLUMNS, "p_happy", "p_sad"]
     assert back.predictions["p_sad"].dtype == np.float32
@@ -73,29 +72,17 @@ def test_missing_and_truncated_runs_say_what_to_do(predictions):
         runs.catalogue("e")
     path = runs.write(runs.Run("e", "s", predictions, {"cell": {}})) / "predictions.parquet"
     path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(SerError, match="not a readable parquet file"):
+    with pytest.raises(SerError, match="predictions.parquet: sha256 .* changed since it was made; make it again"):
         runs.read("e/s")
-
-
-def test_code_hash_hears_code_and_not_comments(tmp_path, monkeypatch):
-    package = tmp_path / "package"
-    shutil.copytree(store.repository() / "ser_core", package, ignore=shutil.ignore_patterns("__pycache__"))
-    monkeypatch.setattr(runs, "__file__", str(package / "runs.py"))
-    runs.code_hash.cache_clear()
-    before = runs.code_hash()
-    path = package / "classical.py"
-    path.write_text(path.read_text().replace('"""Return a model by name.', '# why\n    """Return the model.'))
-    runs.code_hash.cache_clear()
-    assert runs.code_hash() == before
-    path.write_text(path.read_text().replace("C=1.0", "C=1.5"))
-    runs.code_hash.cache_clear()
-    assert runs.code_hash() != before
-    runs.code_hash.cache_clear()
+    path.unlink()
+    with pytest.raises(SerError, match="predictions.parquet: no such file, which its run.json records"):
+        runs.read("e/s")
 
 
 def test_run_json_is_plain_json(predictions):
     path = runs.write(runs.Run("e", "s", predictions, {"cell": {"seeds": (0, 1)}, "key": "k"}))
-    assert json.loads((path / "run.json").read_text()) == {"cell": {"seeds": [0, 1]}, "key": "k"}
+    sums = {"predictions": store.sha256(path / "predictions.parquet")}
+    assert json.loads((path / "run.json").read_text()) == {"cell": {"seeds": [0, 1]}, "key": "k", "tables": sums}
 
 
 def test_further_tables_come_back_in_one_order_and_a_clip_may_be_in_the_dev_part_of_several_folds(predictions):
@@ -117,6 +104,6 @@ def test_further_tables_come_back_in_one_order_and_a_clip_may_be_in_the_dev_part
 
 def test_a_further_table_that_a_run_does_not_have_is_said(predictions):
     runs.write(runs.Run("e", "s", predictions, {"cell": {}}))
-    with pytest.raises(SerError, match="dev.parquet") as error:
+    with pytest.raises(SerError, match="Run 'e/s' has no table 'dev'; it has") as error:
         runs.other("e/s", "dev")
     assert "\n" not in str(error.value)

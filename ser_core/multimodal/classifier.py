@@ -8,7 +8,7 @@ from torch import nn
 
 from ser_core.encoders.base import Encoder
 from ser_core.models.pooling import LayerWeights
-from ser_core.multimodal.heads import AudioHead, FusionHead, attention_weights, matched_width
+from ser_core.multimodal.heads import audio_head, fusion_head, matched_width
 
 
 class FusionClassifier(nn.Module):
@@ -18,7 +18,7 @@ class FusionClassifier(nn.Module):
         encoder: The encoder of recordings; what of it is frozen is its own business.
         reader: The encoder of texts. A control takes its width alone.
         n_classes: Number of classes.
-        kind: A key of `ser_core.multimodal.KINDS`; or one behind ``audio:``, for its audio-only control.
+        kind: A key of `ser_core.multimodal.HEADS`; or one behind ``audio:``, for its audio-only control.
         width: See `ser_core.multimodal.FusionHead`.
         modality_dropout: See there.
         layers: Of the encoder of recordings, see `ser_core.models.pooling.LayerWeights`; of texts the last is taken.
@@ -48,22 +48,23 @@ class FusionClassifier(nn.Module):
         super().__init__()
         self.encoder = encoder
         self.layers = LayerWeights(layers, encoder.n_layers)
-        shared = {"n_classes": n_classes, "width": width, "dropout": dropout}
+        shared = {"width": width, "dropout": dropout}
         control = kind.startswith("audio:")
         self.reader = None if control else reader
         if control:
             kind = kind.removeprefix("audio:")
             hidden = matched_width(kind, encoder.dim, reader.dim, n_classes, width)
-            self.head = AudioHead(kind, encoder.dim, hidden=hidden, **shared)
+            self.head = audio_head(kind, encoder.dim, n_classes, hidden=hidden, **shared)
         else:
-            self.head = FusionHead(kind, encoder.dim, reader.dim, modality_dropout=modality_dropout, **shared)
+            sizes = (encoder.dim, reader.dim, n_classes)
+            self.head = fusion_head(kind, *sizes, modality_dropout=modality_dropout, **shared)
         self.loss = nn.CrossEntropyLoss(class_weights, label_smoothing=label_smoothing)
         self.cached, self.text_cached = cached, text_cached
 
     def attention(
         self, inputs: torch.Tensor, lengths: torch.Tensor, texts: torch.Tensor, text_lengths: torch.Tensor
     ) -> list[torch.Tensor]:
-        """Return how much each frame of each clip attends to each of its tokens, see `attention_weights`.
+        """Return how much each frame of each clip attends to its tokens, see `FusionHead.attention`.
 
         Args:
             inputs: As for `embed`.
@@ -81,7 +82,7 @@ class FusionClassifier(nn.Module):
         read = self.reader.suffix(texts, text_lengths, self.text_cached)
         frames, tokens = _scaled(self.layers(heard)), _scaled(read.states[-1])
         clips = zip(frames, heard.mask, tokens, read.mask, strict=True)
-        return [attention_weights(self.head, *clip) for clip in clips]
+        return [self.head.attention(*clip) for clip in clips]
 
     def embed(
         self,

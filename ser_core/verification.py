@@ -1,0 +1,533 @@
+"""Verification: folds of committed Runs fitted again by today's code, and an append-only record of what came out."""
+
+import functools
+import json
+import os
+import platform
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from sklearn.exceptions import ConvergenceWarning
+
+from ser_core import cells, corpora, dialogues, features, keys, runner, runs, store, workers
+from ser_core.cells import AnyCell, Cell, FusionCell, TrainingCell
+from ser_core.errors import SerError
+
+IDENTICAL, CLOSE, DIFFERENT = "identical", "within tolerance", "different"
+# Probabilities are stored in float32, and the last bit depends on the order in which a processor adds.
+_SAME = 1e-6
+
+
+@dataclass(frozen=True)
+class Fold:
+    """What a fold that was fitted again is, beside the recorded one.
+
+    Attributes:
+        seed: Its seed.
+        fold: Its number.
+        outcome: ``identical``: every class is the recorded one and every probability within 1e-6 of it;
+            ``within tolerance``: what differs is no more than the Run's ``tolerance``; or ``different``.
+        answers: Clips that got another class, in all parts that are predicted.
+        clips: Clips of these parts.
+        probability: Largest change of a probability; 0 for a system without.
+    """
+
+    seed: int
+    fold: int
+    outcome: str
+    answers: int
+    clips: int
+    probability: float
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What verifying a Run gave.
+
+    Attributes:
+        run: ``<experiment>/<system>``.
+        folds: The folds that were fitted again.
+        missing: What would be needed to fit it here, such as features that are not committed; None if all is there.
+        wrong: Why it is not the Run that its experiment describes, or could not be fitted; None if it is and could.
+    """
+
+    run: str
+    folds: tuple[Fold, ...] = ()
+    missing: str | None = None
+    wrong: str | None = None
+
+    @property
+    def failed(self) -> bool:
+        """Whether today's code does not give the recorded Run."""
+        return self.wrong is not None or any(fold.outcome == DIFFERENT for fold in self.folds)
+
+    def text(self) -> str:
+        """Return one line for a terminal."""
+        if self.missing or self.wrong:
+            return f"{self.run}: {'not verified, ' + self.missing if self.missing else 'WRONG, ' + self.wrong}"
+        counts = Counter(fold.outcome for fold in self.folds)
+        line = f"{self.run}: {', '.join(f'{n} {outcome}' for outcome, n in counts.items())}"
+        if worst := [fold for fold in self.folds if fold.outcome != IDENTICAL]:
+            most = max(worst, key=lambda fold: (fold.outcome == DIFFERENT, fold.answers, fold.probability))
+            line += f" (seed {most.seed}, fold {most.fold}: {most.answers} of {most.clips} classes, probabilities "
+            line += f"by up to {most.probability:.2g})"
+        return line
+
+
+def record_path() -> Path:
+    """Return where `append` records verifications: ``results/verified.jsonl``."""
+    return store.results() / "verified.jsonl"
+
+
+def choose(
+    experiments: Sequence[str] = (), *, n_runs: int | None = None, seed: int = 0, systems: Sequence[str] = ()
+) -> list[str]:
+    """Return the names of Runs to verify.
+
+    Args:
+        experiments: Names of experiments; all that have Runs if empty.
+        n_runs: How many are drawn at random; all if None, or if there are no more.
+        seed: Of the draw.
+        systems: Only the systems of these names.
+
+    Returns:
+        Names, sorted.
+
+    Raises:
+        SerError: If an experiment has no Run, or none has a system of these names.
+    """
+    # By the names of their folders, so that a Run that cannot be read is chosen, and found wrong.
+    there = [name.split("/") for name in runs.names()]
+    known = sorted({experiment for experiment, _ in there})
+    if unknown := sorted(set(experiments) - set(known)):
+        raise SerError(f"no Runs of an experiment '{unknown[0]}'; there are those of {known}")
+    rows = [row for row in there if not experiments or row[0] in experiments]
+    if unknown := sorted(set(systems) - {system for _, system in rows}):
+        raise SerError(f"no Run of a system '{unknown[0]}' in {list(experiments) or 'any experiment'}")
+    names = sorted("/".join(row) for row in rows if not systems or row[1] in systems)
+    if n_runs is None or n_runs >= len(names):
+        return names
+    return sorted(np.random.default_rng(seed).choice(names, n_runs, replace=False).tolist())
+
+
+def verify(run: str, *, n_folds: int | None = None, seed: int = 0, max_seconds: float | None = None) -> Verified:
+    """Fit folds of a Run again by today's code and compare them with the recorded predictions.
+
+    Args:
+        run: ``<experiment>/<system>``.
+        n_folds: How many of its (seed, fold) pairs are drawn at random; all if None.
+        seed: Of the draw.
+        max_seconds: Do not try a Run a fold of which takes longer, see `cost`.
+
+    Returns:
+        The outcome of each fold; or what is missing to fit it, or wrong with it.
+    """
+    try:
+        info = _facts(run)
+        cell = cells.cell(info["cell"])
+        if wider := _wider(info["tolerance"], runner.TOLERANCES[runner.kind_of(cell)]):
+            return Verified(run, wrong=wider)
+        if info["key"] != keys.key(info):
+            return Verified(run, wrong=f"its key {info['key']} is not the digest of what it records, {keys.key(info)}")
+        for table in info["tables"]:
+            runs.check_table(run, table, info)
+        if reason := lacks(cell):
+            return Verified(run, missing=reason)
+        if max_seconds is not None and not (took := cost(info)) <= max_seconds:
+            return Verified(run, missing=f"a fold takes about {took:.0f} s, more than {max_seconds:g} s")
+        here = keys.identity(cell)
+        if _extracted_here(cell):
+            # Another processor extracts features with other last bits; the predictions are compared all the same.
+            here["data"] = info["data"]
+        if reason := runner.outdated(run, here):
+            return Verified(run, wrong=reason)
+        tables = {name: _recorded(run, name) for name in info["tables"]}
+        pairs = runner.steps(cell)
+        if reason := _other_folds(pairs, info, tables):
+            return Verified(run, wrong=reason)
+        if n_folds is not None and n_folds < len(pairs):
+            chosen = np.random.default_rng([seed, *run.encode()]).choice(len(pairs), n_folds, replace=False)
+            pairs = [pairs[i] for i in sorted(chosen)]
+        return Verified(run, tuple(_compare(cell, tables, info, *pair) for pair in pairs))
+    except SerError as error:
+        return Verified(run, wrong=str(error))
+    except ModuleNotFoundError as error:
+        return Verified(run, missing=f"{error.name} is not installed")
+    except Exception as error:  # whatever today's code or libraries do with it, the other Runs are verified
+        return Verified(run, wrong=f"not fitted, {type(error).__name__}: {' '.join(str(error).split())[:200]}")
+
+
+_FIELDS = {
+    **dict.fromkeys(("key", "divisions", "data", "labels"), str),
+    **dict.fromkeys(("cell", "tables", "tolerance", "measured"), dict),
+    "folds": list,
+}
+
+
+def _facts(run: str) -> dict:
+    """Return a Run's ``run.json``; raise if what is asked of it here is not there."""
+    info = runs.info(run)
+    if missing := [name for name, kind in _FIELDS.items() if not isinstance(info.get(name), kind)]:
+        raise SerError(f"its run.json lacks {missing}, or has them in another form; use: {runs.how_to_make(run)}")
+    if "predictions" not in info["tables"]:
+        raise SerError(f"its run.json records no table 'predictions'; use: {runs.how_to_make(run)}")
+    return info
+
+
+def _wider(tolerance: dict, most: dict[str, float]) -> str | None:
+    """Return why a Run's tolerance cannot stand: it would let differences pass; None if it can."""
+    fits = set(tolerance) == set(most) and all(
+        isinstance(tolerance[name], int | float) and 0 <= tolerance[name] <= most[name] for name in most
+    )
+    return None if fits else f"its tolerance is {tolerance}, wider than {most}, that of its kind, or of other fields"
+
+
+def _other_folds(pairs: list[tuple[int, int]], info: dict, tables: dict[str, pd.DataFrame]) -> str | None:
+    """Return where a Run has other seeds and folds than its system, which would never be fitted again."""
+    said = [(fact.get("seed"), fact.get("fold")) for fact in info["folds"]]
+    if said != pairs:
+        return f"its run.json says something of {len(said)} folds, of {len(pairs)} that it has, or in another order"
+    for name, table in tables.items():
+        found = set(zip(table["seed"].tolist(), table["fold"].tolist(), strict=True))
+        if not found <= set(pairs) or (name == "predictions" and found != set(pairs)):
+            return f"its table '{name}' has other seeds and folds than its system"
+    return None
+
+
+def cost(info: dict) -> float:
+    """Return about how many processor seconds fitting one fold of a Run alone takes.
+
+    Args:
+        info: Its ``run.json``.
+    """
+    each = (info["measured"].get("cpu_seconds") or info["measured"]["seconds"]) / len(info["folds"])
+    # What frozen blocks make of the corpus was shared by the folds of a network, and must be made for one alone.
+    return 60 + 2 * each if "recipe" in info["cell"] else each
+
+
+def _recorded(run: str, name: str) -> pd.DataFrame:
+    return runs.read(run).predictions if name == "predictions" else runs.other(run, name)
+
+
+def _compare(cell: AnyCell, tables: dict[str, pd.DataFrame], info: dict, seed: int, fold: int) -> Fold:
+    """Fit a fold again and return how it differs from the recorded tables."""
+    tolerance = info["tolerance"]
+    left_out = any(str(note).startswith(runner.LEFT_OUT) for note in info.get("notes", ()))
+    with warnings.catch_warnings():
+        # Whether a fit converged is recorded when a Run is made; here only its answers are asked for.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        predictions, _ = runner.fit_fold(cell, seed, fold)
+    test, others = runner.split_parts(predictions)
+    again = {"predictions": test, **others}
+    answers = clips = 0
+    largest, same = 0.0, set(again) == set(tables)
+    for name in sorted(set(again) & set(tables)):
+        rows = tables[name]
+        was = rows[(rows["seed"] == seed) & (rows["fold"] == fold)].set_index("clip")
+        now = again[name].astype({"clip": "str"}).set_index("clip")
+        if set(was.index) != set(now.index) or len(was) != len(now):
+            return Fold(seed, fold, DIFFERENT, len(was), len(was), 1.0)
+        now = now.loc[was.index]
+        for column in ("truth", "speaker"):
+            one, other = (table[column].astype("str").fillna("") for table in (was, now))
+            same = same and (one == other).all()
+        answers += int((was["prediction"] != now["prediction"]).sum())
+        clips += len(was)
+        columns, given = ([name for name in table if name.startswith(runs.PROBABILITY)] for table in (was, now))
+        # A Run may be without what the system gives only where it says so.
+        same = same and (left_out or set(given) <= set(columns))
+        if columns:
+            # A class that the training part lacks has no column of its own in a fold, and probability 0 in the Run.
+            change = np.abs(was[columns].to_numpy() - now.reindex(columns=columns, fill_value=0.0).to_numpy())
+            largest = max(largest, float(np.nan_to_num(change, nan=1.0).max()))
+    if same and not answers and largest <= _SAME:
+        outcome = IDENTICAL
+    elif same and answers <= tolerance["answers"] * clips and largest <= tolerance["probability"]:
+        outcome = CLOSE
+    else:
+        outcome = DIFFERENT
+    return Fold(seed, fold, outcome, answers, clips, round(largest, 9))
+
+
+@functools.lru_cache(maxsize=1024)
+def lacks(cell: AnyCell) -> str | None:
+    """Return what a system needs that is not here: features, recordings, weights or transcripts; None if all is.
+
+    Args:
+        cell: The resolved system.
+    """
+    names = corpora.parts(cell.corpus)
+    if isinstance(cell, FusionCell):
+        sets = [member.split("/")[0] for member in cell.members if member.count("/") == 2]
+        return next(filter(None, (_lacks_features(names, name) for name in sets)), None)
+    if isinstance(cell, Cell):
+        sets = filter(None, (cell.features, cell.test_features))
+        return next(filter(None, (_lacks_features(names, name) for name in sets)), None)
+    return _lacks_for_network(cell, (*names, *cell.recipe.extra))
+
+
+def _extracted_here(cell: AnyCell) -> bool:
+    """Return whether a system reads features that are not committed, and so were extracted on this machine."""
+    if isinstance(cell, TrainingCell):
+        return False
+    if isinstance(cell, FusionCell):
+        sets = [member.split("/")[0] for member in cell.members if member.count("/") == 2]
+    else:
+        sets = [name for name in (cell.features, cell.test_features) if name and name not in features.WORDS]
+    return not all(_committed(cell.corpus, name) for name in sets)
+
+
+def _committed(corpus: str, extractor: str) -> bool:
+    """Return whether the features of a corpus, or of all corpora of a union, are in the results."""
+    paths = [features.location(part, extractor) for part in corpora.parts(corpus)]
+    return all(path.is_file() and store.results() in path.parents for path in paths)
+
+
+def _lacks_features(names: Iterable[str], extractor: str) -> str | None:
+    for corpus in names:
+        if extractor in features.WORDS:
+            if corpus in dialogues.READERS and store.data_folder(corpus) is None:
+                return f"the transcripts of {corpus} are not committed"
+        elif not features.location(corpus, extractor).is_file():
+            return f"the {extractor} features of {corpus} are not committed"
+    return None
+
+
+def _lacks_for_network(cell: TrainingCell, names: Iterable[str]) -> str | None:
+    from importlib.util import find_spec
+
+    if find_spec("torch") is None:
+        return "torch is not installed"
+    for corpus in names:
+        if cell.recipe.hears and store.data_folder(corpus) is None:
+            return f"the recordings of {corpus} are not in SER_DATA"
+        if cell.recipe.reads and corpus in dialogues.READERS and store.data_folder(corpus) is None:
+            return f"the transcripts of {corpus} are not committed"
+    weights = Path(os.environ.get("SER_WEIGHTS") or "nowhere")
+    if cell.recipe.encoder == "byol-s" and not (weights / "byol_s_512.pth").is_file():
+        return "the weights of byol-s are not in SER_WEIGHTS"
+    return None
+
+
+def check_record(path: Path) -> None:
+    """Raise unless lines can be appended to a record; what was to be recorded would be lost after hours of fitting.
+
+    Args:
+        path: The record, which need not be there.
+
+    Raises:
+        SerError: If it is not a record.
+        OSError: If it cannot be written to.
+    """
+    if path.is_file():
+        _lines(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.open("ab").close()
+
+
+def append(verified: Verified, path: Path | None = None) -> None:
+    """Add what verifying a Run gave to the record; what is there is never changed.
+
+    Args:
+        verified: From `verify`; one without a fold is not recorded.
+        path: The record; `record_path` if None.
+    """
+    if not verified.folds:
+        return
+    path = path or record_path()
+    info, environment = runs.info(verified.run), _environment()
+    lines = []
+    if not path.is_file() or environment["environment"] not in _environments(path):
+        lines.append(environment)
+    folds: dict[str, dict[str, list[int]]] = {}
+    for fold in verified.folds:
+        folds.setdefault(fold.outcome, {}).setdefault(str(fold.seed), []).append(fold.fold)
+    line = {
+        "run": verified.run,
+        "key": info["key"],
+        "predictions": info["tables"]["predictions"][:16],
+        "code": keys.code_of(cells.cell(info["cell"])),
+        "environment": environment["environment"],
+        "date": datetime.now(UTC).date().isoformat(),
+        "folds": folds,
+    }
+    if changed := [fold for fold in verified.folds if fold.outcome != IDENTICAL]:
+        line["differences"] = [[fold.seed, fold.fold, fold.answers, fold.clips, fold.probability] for fold in changed]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = "".join(json.dumps(one, sort_keys=True) + "\n" for one in [*lines, line]).encode()
+    # One write in append mode and without a buffer: lines of several processes do not mix.
+    with path.open("ab", buffering=0) as stream:
+        if stream.write(text) < len(text):
+            raise SerError(f"{path}: the disk is full; delete its last line, which is cut")
+
+
+def _environment() -> dict:
+    """Return what the outcome depends on beside the code: versions of libraries, and the machine."""
+    facts = {"versions": runs.versions(), "machine": f"{platform.system()} {platform.machine()}, {_processor()}"}
+    return {"environment": store.digest(facts), **facts}
+
+
+@functools.cache
+def _processor() -> str:
+    """Return the processor's name and its widest vectors, on which the last bits of a sum depend."""
+    path = Path("/proc/cpuinfo")
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    facts = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
+    facts = {name.strip(): value.strip() for name, value in facts.items()}
+    flags = set(facts.get("flags", "").split()) & {"avx2", "avx512f", "avx512_bf16", "amx_bf16"}
+    return " ".join([facts.get("model name", platform.processor() or "unknown"), *sorted(flags)])
+
+
+def _environments(path: Path) -> set[str]:
+    return {row["environment"] for row in _lines(path) if "versions" in row}
+
+
+_LINE = {"run", "key", "predictions", "code", "environment", "date", "folds"}
+
+
+def _lines(path: Path) -> list[dict]:
+    found = []
+    for number, line in enumerate(path.read_bytes().splitlines(keepends=True), 1):
+        try:
+            row = json.loads(line)
+        except ValueError:
+            row = None
+        if not (isinstance(row, dict) and line.endswith(b"\n") and ({*row} >= _LINE or "versions" in row)):
+            raise SerError(
+                f"{path}, line {number}: not a line of a record of verifications; if it was cut when one was written, "
+                f"delete it"
+            )
+        found.append(row)
+    return found
+
+
+def record(path: Path | None = None) -> pd.DataFrame:
+    """Return the record of verifications, one row for each fold that was fitted again.
+
+    Args:
+        path: The record; `record_path` if None.
+
+    Returns:
+        Columns run, key, predictions (first 16 hex digits of the sha256 of the file), code, environment, date, seed,
+        fold and outcome; in the order of the record.
+
+    Raises:
+        SerError: If the record is not readable.
+    """
+    path = path or record_path()
+    rows = []
+    for line in _lines(path) if path.is_file() else []:
+        if "run" not in line:
+            continue
+        shared = {name: line[name] for name in ("run", "key", "predictions", "code", "environment", "date")}
+        for outcome, seeds in line["folds"].items():
+            rows += [{**shared, "seed": int(s), "fold": f, "outcome": outcome} for s, fs in seeds.items() for f in fs]
+    columns = ["run", "key", "predictions", "code", "environment", "date", "seed", "fold", "outcome"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def summary(path: Path | None = None) -> pd.DataFrame:
+    """Return how much of each experiment is verified by today's code.
+
+    Args:
+        path: The record; `record_path` if None.
+
+    Returns:
+        One row an experiment: ``experiment``, ``runs``, ``folds``; ``verified_runs`` and ``verified_folds``, whose last
+        verification is by today's code, on the committed predictions, and not ``different``; ``all_folds_runs``, of
+        which that holds for every fold; ``different_folds``; and ``reason``, why the others cannot be verified from
+        what is committed: the commonest, empty if there are none.
+    """
+    known = record(path).drop_duplicates(["run", "seed", "fold"], keep="last")
+    by_run = dict(tuple(known.groupby("run")))
+    rows = []
+    for experiment, systems in runs.catalogue().groupby("experiment")["system"]:
+        row = Counter(runs=len(systems))
+        reasons: Counter = Counter()
+        for system in systems:
+            info = runs.info(f"{experiment}/{system}")
+            cell, n = cells.cell(info["cell"]), len(info["folds"])
+            found = by_run.get(f"{experiment}/{system}", known.iloc[:0])
+            current = (found["code"] == keys.code_of(cell)) & (found["key"] == info["key"])
+            current &= found["predictions"] == info["tables"]["predictions"][:16]
+            good = int((current & (found["outcome"] != DIFFERENT)).sum())
+            row.update(folds=n, verified_folds=good, verified_runs=good > 0, all_folds_runs=good == n)
+            row.update(different_folds=int((current & (found["outcome"] == DIFFERENT)).sum()))
+            if not good:
+                reasons[_why_not(cell, info)] += 1
+        rows.append({"experiment": experiment, **row, "reason": reasons.most_common(1)[0][0] if reasons else ""})
+    return pd.DataFrame(rows)
+
+
+def _why_not(cell: AnyCell, info: dict) -> str:
+    """Return why a Run is not verified, in words that do not depend on the machine."""
+    if isinstance(cell, TrainingCell):
+        return f"needs recordings or weights, about {max(1, cost(info) / 60):.0f} minutes a fold"
+    if isinstance(cell, FusionCell):
+        sets = [member.split("/")[0] for member in cell.members if member.count("/") == 2]
+    else:
+        sets = [name for name in (cell.features, cell.test_features) if name]
+    if any(name in features.WORDS or not _committed(cell.corpus, name) for name in sets):
+        return "features or transcripts are not committed"
+    return "not fitted again yet"
+
+
+def total(found: Sequence[Verified]) -> str:
+    """Return one line that sums up what `run_all` gave.
+
+    Examples:
+        >>> total([Verified("e/s", (Fold(0, 0, "identical", 0, 9, 0.0),)), Verified("e/t", missing="no features")])
+        '1 of 2 Runs verified, 1 fold: 1 identical, 0 within tolerance, 0 different; 1 cannot be fitted here, 0 wrong'
+    """
+    folds = [fold.outcome for one in found for fold in one.folds]
+    counts = ", ".join(f"{folds.count(outcome)} {outcome}" for outcome in (IDENTICAL, CLOSE, DIFFERENT))
+    n, missing, wrong = (sum(bool(getattr(one, name)) for one in found) for name in ("folds", "missing", "wrong"))
+    return (
+        f"{n} of {len(found)} Runs verified, {len(folds)} fold{'s' * (len(folds) != 1)}: {counts}; "
+        f"{missing} cannot be fitted here, {wrong} wrong"
+    )
+
+
+def run_all(
+    names: Sequence[str],
+    *,
+    n_folds: int | None,
+    seed: int,
+    max_seconds: float | None,
+    jobs: int = -1,
+    done: Callable[[Verified], None] = lambda _: None,
+) -> list[Verified]:
+    """Verify Runs in parallel.
+
+    Args:
+        names: From `choose`.
+        n_folds: See `verify`.
+        seed: See `verify`.
+        max_seconds: See `verify`.
+        jobs: Processes; -1 is one per core.
+        done: Called with what each Run gave, in the order in which they end.
+
+    Returns:
+        What each Run gave, in the order of the names.
+
+    Raises:
+        SerError: If there are to be 0 processes.
+    """
+    import joblib
+
+    if jobs == 0:
+        raise SerError("0 processes can verify nothing; give a number of 1 or more, or -1 for one per core")
+    found = {}
+    ending = {"initializer": workers.end_with, "initargs": (os.getpid(),)}
+    with joblib.parallel_config(backend="loky", n_jobs=jobs, inner_max_num_threads=1, **ending):
+        tasks = (joblib.delayed(verify)(name, n_folds=n_folds, seed=seed, max_seconds=max_seconds) for name in names)
+        for verified in joblib.Parallel(return_as="generator_unordered")(tasks):
+            found[verified.run] = verified
+            done(verified)
+    return [found[name] for name in names]

@@ -1,0 +1,48 @@
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+# Each worker notes its process id and then works for longer than the test waits.
+PARENT = """
+import os, sys, time
+import joblib
+from ser_core import workers
+
+def work(folder):
+    open(f"{folder}/{os.getpid()}", "w").close()
+    time.sleep(900)
+
+with joblib.parallel_config(backend="loky", n_jobs=2, initializer=workers.end_with, initargs=(os.getpid(),)):
+    joblib.Parallel()(joblib.delayed(work)(sys.argv[1]) for _ in range(4))
+"""
+
+
+def wait_for(condition, seconds):
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.1)
+    return True
+
+
+def alive(pid):
+    """Whether a process is at work; one that has ended but was not yet collected is not."""
+    state = Path(f"/proc/{pid}/stat")
+    return state.exists() and state.read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="no /proc to look for processes in")
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGKILL])
+def test_workers_end_with_a_parent_that_is_killed(tmp_path, sent):
+    with subprocess.Popen([sys.executable, "-c", PARENT, tmp_path], stderr=subprocess.DEVNULL) as parent:
+        assert wait_for(lambda: len(list(tmp_path.iterdir())) == 2, 240)
+        pids = [int(path.name) for path in tmp_path.iterdir()]
+        assert all(map(alive, pids))
+        parent.send_signal(sent)
+    assert parent.returncode == -sent
+    assert wait_for(lambda: not any(map(alive, pids)), 60)

@@ -1,0 +1,54 @@
+"""Which functions of the package a fit executes that no change of `ser_core.keys.code_of` would tell of."""
+
+import inspect
+import sys
+from pathlib import Path
+
+from ser_core import codehash, keys
+
+ROOT = Path(codehash.__file__).parent
+# What decides nothing: dispatch by the kind of system or the name of an encoder, checks, messages, what is opened.
+HARMLESS = {
+    *("runner:fit_fold", "encoders:load", "runs:how_to_make", "reads:notice"),
+    *("recipes:Recipe.__post_init__", "recipes:Recipe._check_texts", "recipes:Recipe._changed", "recipes:_is"),
+    *("recipes:Recipe.__init__", "recipes:Augmentation.__init__", "recipes:Augmentation.__post_init__"),
+}
+# Called by `ser_core.corpora.table`, whose tables are hashed.
+HASHED = {"clips"}
+
+
+def unnoticed(cell, fit, monkeypatch):
+    """Return the functions, as module:name, that a call of ``fit`` executes and the code of a cell leaves out."""
+    executed, given = set(), {}
+
+    def profile(frame, event, _):
+        path = Path(frame.f_code.co_filename)
+        # The bodies of modules and classes, which an import executes, are not optimised.
+        if event == "call" and ROOT in path.parents and frame.f_code.co_flags & inspect.CO_OPTIMIZED:
+            parts = path.relative_to(ROOT).with_suffix("").parts
+            module = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+            executed.add((module, frame.f_code.co_qualname.split(".<locals>")[0]))
+
+    def digest(roots, **how):
+        given.update(reached=codehash.reached(roots, **how), without=set(how["without"]))
+        return ""
+
+    with monkeypatch.context() as patch:
+        patch.setattr(codehash, "digest", digest)
+        keys.code_of(cell)
+    sys.setprofile(profile)
+    try:
+        fit()
+    finally:
+        sys.setprofile(None)
+    assert executed, "nothing of the package was executed"
+    stopped = {name for name in given["without"] if not name.startswith("recipes:")} | HASHED
+    found = set()
+    for module, name in executed:
+        # A method is written with its class; a comprehension at the top of a module with what it stands in.
+        if {(module, name), (module, name.split(".")[0])} & set(given["reached"]) or name.startswith("<"):
+            continue
+        whole = {f"{module}:{name}", f"{module}:{name.split('.')[0]}"}
+        if not whole & (stopped | HARMLESS) and not any(f"{module}.".startswith(f"{stop}.") for stop in stopped):
+            found.add(f"{module}:{name}")
+    return found
