@@ -17,10 +17,9 @@ import jupytext
 import nbformat
 import pandas as pd
 import typer
-import yaml
 from nbformat import NotebookNode
 
-from ser_core import report, store
+from ser_core import reads, report, store, verification, yamlfile
 from ser_core.errors import SerError
 
 TIMEOUT = 120
@@ -48,6 +47,16 @@ class Chapter:
         return self.path.stem
 
     @property
+    def root(self) -> Path:
+        """The repository, in which ``notebooks/`` is."""
+        return self.path.resolve().parent.parent
+
+    @property
+    def declared(self) -> list[str]:
+        """The files and folders that the front matter says it reads, relative to the repository."""
+        return list(self.notebook.metadata.get("ser", {}).get("inputs", []))
+
+    @property
     def timeout(self) -> int:
         """Seconds a cell may take."""
         return self.notebook.metadata.get("execution", {}).get("timeout", TIMEOUT)
@@ -61,14 +70,13 @@ class Chapter:
         Raises:
             SerError: If a declared file or folder does not exist.
         """
-        root = self.path.resolve().parent.parent
         files: list[Path] = []
-        for declared in self.notebook.metadata.get("ser", {}).get("inputs", []):
-            path = root / declared
+        for declared in self.declared:
+            path = self.root / declared
             if not path.exists():
-                raise SerError(f"{self.path}: the input '{declared}' that it declares does not exist in {root}")
+                raise SerError(f"{self.path}: the input '{declared}' that it declares does not exist in {self.root}")
             files += [path] if path.is_file() else [file for file in path.rglob("[!.]*") if file.is_file()]
-        return sorted(file.relative_to(root) for file in files)
+        return sorted(file.relative_to(self.root) for file in files)
 
     def paired(self) -> str:
         """Return the text of the ``.ipynb`` beside the chapter: the same cells, no outputs, always the same bytes."""
@@ -85,12 +93,16 @@ def read(path: Path) -> Chapter:
         The chapter.
 
     Raises:
-        SerError: If there is no such file, or it has no jupytext header.
+        SerError: If there is no such file, or its jupytext header is missing or not valid YAML.
     """
     path = Path(path)
     if not path.is_file():
         there = ", ".join(sorted(other.stem for other in path.parent.glob("[0-9]*.md")))
         raise SerError(f"{path}: no such chapter; there are {there or 'none'}")
+    # Jupytext reads the front matter by itself, and keeps the last of two equal keys.
+    start, *front = path.read_text(encoding="utf-8").split("---\n", 2)
+    if not start and len(front) == 2:
+        yamlfile.parse(front[0], path, above=1)
     notebook = jupytext.read(path)
     if "kernelspec" not in notebook.metadata:
         raise SerError(f"{path}: no 'kernelspec' in its front matter; copy the header of another chapter")
@@ -119,17 +131,18 @@ def execute(chapter: Chapter, output: Path, *, parameters: Mapping[str, object] 
         What was written under ``ser``.
 
     Raises:
-        SerError: If a cell raises, takes too long or kills its kernel, or a parameter is unknown: chapter, number
-            of the code cell, its first line, and the reason.
+        SerError: If a cell raises, writes to standard error, takes too long or kills its kernel, or a parameter is
+            unknown: chapter, number of the code cell, its first line, and the reason. If the chapter reads what it
+            does not declare, or declares what it does not read, see `ser_core.reads.check`.
     """
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
     from papermill.exceptions import PapermillExecutionError
 
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
-        progress = Path(folder) / "progress.ipynb"
+        progress, log = Path(folder) / "progress.ipynb", Path(folder) / "opened"
         try:
-            notebook = _papermill(chapter, dict(parameters or {}), progress)
+            notebook = _papermill(chapter, dict(parameters or {}), progress, log)
         except PapermillExecutionError as error:
             reason = f"{error.ename}: {(error.evalue.strip().splitlines() or [''])[0]}"
         except CellTimeoutError:
@@ -137,6 +150,11 @@ def execute(chapter: Chapter, output: Path, *, parameters: Mapping[str, object] 
         except DeadKernelError:
             reason = f"the kernel died, at {_peak()} MiB; often it was out of memory"
         else:
+            _refuse_warnings(chapter, notebook)
+            try:
+                reads.check(chapter.declared, log, chapter.root, store.results())
+            except SerError as error:
+                raise SerError(f"{chapter.path}: {error}") from error
             facts = {
                 **notebook.metadata.get("ser", {}),
                 "parameters": dict(parameters or {}),
@@ -157,10 +175,15 @@ def execute(chapter: Chapter, output: Path, *, parameters: Mapping[str, object] 
     raise SerError(f"{chapter.path}, code cell {number} ({first_line}): {reason}")
 
 
-def _papermill(chapter: Chapter, parameters: dict, progress: Path) -> NotebookNode:
-    """Execute a chapter, trying again if its kernel does not start: two that start at once may pick the same port."""
+def _papermill(chapter: Chapter, parameters: dict, progress: Path, log: Path) -> NotebookNode:
+    """Execute a chapter, trying again if its kernel does not start: two that start at once may pick the same port.
+
+    The kernel writes the files that it reads into ``log``.
+    """
     import papermill
 
+    # Before the first cell, and leaving no name behind that a cell could use.
+    recording = f"__import__('ser_core.reads', fromlist=['record']).record({str(log)!r})"
     for tries_left in (2, 1, 0):
         try:
             return papermill.execute_notebook(
@@ -170,12 +193,22 @@ def _papermill(chapter: Chapter, parameters: dict, progress: Path) -> NotebookNo
                 execution_timeout=chapter.timeout,
                 start_timeout=300,
                 progress_bar=False,
-                extra_arguments=["--log-level=CRITICAL"],
+                extra_arguments=["--log-level=CRITICAL", f"--IPKernelApp.exec_lines={recording}"],
                 cwd=chapter.path.parent,
             )
         except RuntimeError as error:
             if not tries_left or "before replying to kernel_info" not in str(error):
                 raise
+
+
+def _refuse_warnings(chapter: Chapter, notebook: NotebookNode) -> None:
+    """Raise if a cell wrote to standard error, as warnings of libraries do; a hidden cell counts, too."""
+    for number, cell in enumerate(_code(notebook), start=1):
+        for output in cell.outputs:
+            if output.output_type == "stream" and output.name == "stderr":
+                first_line = (cell.source.strip().splitlines() or ["empty"])[0]
+                printed = (output.text.strip().splitlines() or [""])[0]
+                raise SerError(f"{chapter.path}, code cell {number} ({first_line}): wrote to standard error: {printed}")
 
 
 def _code(notebook: NotebookNode) -> list[NotebookNode]:
@@ -230,7 +263,29 @@ def status(executed: Iterable[Path]) -> str:
         versions |= {"python": facts["python"], **facts["versions"]}
     table = report.markdown(pd.DataFrame(rows), formats={"Seconds": ".1f", "Slowest cell, s": ".1f"})
     listed = ", ".join(f"{name} {version}" for name, version in versions.items())
-    return f"# Execution status\n\nEvery chapter of this build, as it was executed.\n\n{table}\n\nWith {listed}.\n"
+    page = f"# Execution status\n\nEvery chapter of this build, as it was executed.\n\n{table}\n\nWith {listed}.\n"
+    return f"{page}\n## Verification of the Runs\n\n{verified()}"
+
+
+def verified() -> str:
+    """Return how much of each experiment today's code has verified, as MyST."""
+    table = verification.summary()
+    done, n = int(table["verified_runs"].sum()), int(table["runs"].sum())
+    columns = {
+        "Experiment": "`" + table["experiment"] + "`",
+        "Runs": table["runs"],
+        "Verified": table["verified_runs"],
+        "In all folds": table["all_folds_runs"],
+        "Folds": table["folds"],
+        "Folds verified": table["verified_folds"],
+        "Folds that differ": table["different_folds"],
+        "Why not the others": table["reason"],
+    }
+    return (
+        f"{done} of {n} Runs are verified by the code of this build: at least one fold was fitted again and gave the "
+        "committed predictions within the tolerance that the Run names (`ser verify`; the record is "
+        f"`results/verified.jsonl`).\n\n{report.markdown(pd.DataFrame(columns))}\n"
+    )
 
 
 app = typer.Typer(help="Execute chapters and keep their .ipynb in step.", pretty_exceptions_enable=False)
@@ -255,7 +310,7 @@ def _parsed(text: str) -> tuple[str, object]:
     name, found, value = text.partition("=")
     if not found:
         raise SerError(f"-p {text}: expected name=value")
-    return name, yaml.safe_load(value)
+    return name, yamlfile.parse(value, f"-p {name}")
 
 
 @app.command("pair")

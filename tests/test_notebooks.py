@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import nbformat
+import pandas as pd
 import pytest
 
 from ser_core import chapters, store
@@ -121,6 +122,75 @@ def test_failure_names_chapter_and_cell_and_leaves_nothing(tmp_path, cells, mess
     assert not list(tmp_path.glob("out/*"))
 
 
+@pytest.mark.parametrize(
+    ("cell", "message"),
+    [
+        ("import warnings\nwarnings.warn('old')", r"code cell 2 \(import warnings\): wrote to .*UserWarning: old$"),
+        # A cell that no page shows.
+        (":tags: [remove-cell]\n\nimport sys; print('a\\nb', file=sys.stderr)", r"\(import sys; .*\): wrote to .*: a$"),
+        # Not by Python, as libraries in C do.
+        ("import os, time\nos.write(2, b'low'); time.sleep(1)", r"\(import os, time\): wrote to standard error: low$"),
+    ],
+)
+def test_what_a_cell_writes_to_standard_error_fails_its_chapter(tmp_path, monkeypatch, cell, message):
+    # In a test, kernels do not look at what is written past Python.
+    monkeypatch.delenv("PYTEST_CURRENT_TEST")
+    path = chapter(tmp_path, "01_a", "n = 1", cell, "n")
+    with pytest.raises(SerError, match=message) as caught:
+        chapters.execute(chapters.read(path), tmp_path / "out" / "01_a.ipynb")
+    assert "01_a.md, " in str(caught.value) and "\n" not in str(caught.value)
+    assert not list(tmp_path.glob("out/*"))
+
+
+READING = """import pathlib
+import pandas as pd
+from ser_core import store
+store.read_parquet(pathlib.Path("../results/clips/a.parquet"))
+pd.read_csv("../results/table.csv")
+pathlib.Path("../book/facts.yaml").read_text()
+open("../results/made.csv", "w").close()"""
+
+
+@pytest.fixture
+def reading(tmp_path):
+    for name in ("results/clips", "results/other", "book"):
+        (tmp_path / name).mkdir(parents=True)
+    store.write_parquet(pd.DataFrame({"a": [1]}), tmp_path / "results/clips/a.parquet")
+    store.write_parquet(pd.DataFrame({"a": [1]}), tmp_path / "results/clips/b.parquet")
+    for name in ("results/table.csv", "results/other/table.csv", "book/facts.yaml"):
+        (tmp_path / name).write_text("a: 1\n")
+
+    def execute(inputs, *cells):
+        path = chapter(tmp_path, "01_a", "n = 1", READING, *cells, inputs=inputs)
+        return chapters.execute(chapters.read(path), tmp_path / "out" / "01_a.ipynb")
+
+    return execute
+
+
+def test_a_chapter_that_reads_what_it_declares_is_executed_and_knows_nothing_of_the_log(reading):
+    cells = ["assert not {'record', 'reads', 'ser_core'} & set(dir())", "assert In[1] == 'n = 1'"]
+    assert reading("[results/clips, results/table.csv, book/facts.yaml]", *cells)["seconds"] > 0
+    assert reading("[results/clips/a.parquet, results/table.csv, book]")["seconds"] > 0
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        # Without Python, by a library in C, and by Python.
+        ("[results/table.csv, book]", "reads results/clips/a.parquet, which its 'inputs' do not name"),
+        ("[results/clips, book]", "reads results/table.csv, which its 'inputs' do not name"),
+        ("[results/clips]", "reads book/facts.yaml and 1 more, which its 'inputs' do not name"),
+        ("[results/clips/b.parquet, results/table.csv, book]", "reads results/clips/a.parquet, which"),
+        ("[results/clips, results/table.csv, results/other, book]", r"name \['results/other'\], of which it reads no"),
+    ],
+)
+def test_a_chapter_that_reads_other_files_than_it_declares_is_refused(reading, tmp_path, inputs, message):
+    with pytest.raises(SerError, match=message) as caught:
+        reading(inputs)
+    assert "01_a.md: " in str(caught.value) and "\n" not in str(caught.value)
+    assert not list(tmp_path.glob("out/*"))
+
+
 CHECKED = ["n_resamples = 10", 'from ser_core import report\n\nreport.begin("01_a", In)']
 
 
@@ -187,7 +257,7 @@ def clone(tmp_path):
     (tmp_path / "book").mkdir()
     (tmp_path / "results").mkdir()
     (tmp_path / "results/table.csv").write_text("a\n1\n")
-    chapter(tmp_path, "01_a", "n = 1", inputs="[results]")
+    chapter(tmp_path, "01_a", "n = 1", "open('../results/table.csv').close()", inputs="[results]")
     chapter(tmp_path, "02_b", "n = 2")
     return tmp_path
 
@@ -197,7 +267,12 @@ def build(clone, *options):
     outputs = [clone / f"book/chapters/{name}.ipynb" for name in ("01_a", "02_b")]
     before = [output.stat().st_mtime_ns if output.exists() else 0 for output in outputs]
     line = next(line for line in (ROOT / "Makefile").read_text().splitlines() if line.startswith("SNAKEMAKE"))
-    snakemake, *rest = line.removeprefix("SNAKEMAKE := ").replace("$(BIN)", str(Path(sys.executable).parent)).split()
+    snakemake, *rest = (
+        line.removeprefix("SNAKEMAKE := ")
+        .replace("$(BIN)", str(Path(sys.executable).parent))
+        .replace("$(CORES)", "all")
+        .split()
+    )
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     done = subprocess.run(
         [snakemake, "book/chapters/01_a.ipynb", "book/chapters/02_b.ipynb", *rest, *options],

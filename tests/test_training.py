@@ -16,8 +16,9 @@ import transformers
 import yaml
 from caches import forget
 from sklearn.metrics import recall_score
+from traced import unnoticed
 
-from ser_core import audio, cells, corpora, encoders, experiments, runner, runs, store, toy, training
+from ser_core import audio, cells, corpora, encoders, experiments, keys, runner, runs, store, toy, training
 from ser_core.encoders import spectrogram
 from ser_core.encoders.base import RATE, pad
 from ser_core.encoders.byol import ByolS
@@ -194,8 +195,8 @@ def test_the_run_holds_predictions_dev_and_both_speaker_probes(whole):
 def test_the_facts_of_each_fold_are_recorded(whole):
     info = whole.run.info
     assert cells.cell(info["cell"]) == whole.experiment.cells[0]
-    assert info["code"] == runner.code_of(whole.experiment.cells[0])
-    assert info["data"] == runner.audio_hash("urdu")
+    assert info["code"] == keys.code_of(whole.experiment.cells[0])
+    assert info["data"] == keys.audio_hash("urdu")
     assert {"torch", "torchaudio", "transformers", "accelerate"} <= set(info["versions"])
     assert [(fact["seed"], fact["fold"]) for fact in info["folds"]] == [(0, fold) for fold in range(4)]
     convolution, norm = 64 * 64 * 9 + 64, 2 * 64
@@ -348,7 +349,7 @@ def test_a_checkpoint_of_transformers_goes_the_whole_way(write, tmp_path):
     (path,) = runner.run(experiment, jobs=1, progress=False)
     run = runs.read(f"trial/{path.name}")
     assert len(run.predictions) == len(corpora.table("urdu"))
-    assert run.info["code"] != runner.code_of(cell())
+    assert run.info["code"] != keys.code_of(cell())
     model = transformers.Wav2Vec2Model.from_pretrained(folder)
     frozen = sum(p.numel() for part in (model.feature_extractor, model.feature_projection) for p in part.parameters())
     fact = run.info["folds"][0]
@@ -681,10 +682,19 @@ def test_settings_that_do_not_fit_the_encoder_are_refused(settings, message):
 
 
 def test_the_runner_knows_the_spectrogram_networks_by_name():
-    assert set(runner.SPECTROGRAM_NETWORKS) == set(spectrogram.NAMES)
+    assert set(keys.SPECTROGRAM_NETWORKS) == set(spectrogram.NAMES)
 
 
 def test_a_model_without_gradients_has_no_groups():
     model = SpeechClassifier(ByolS(), 2)
     model.requires_grad_(False)
     assert parameter_groups(model, Recipe()) == []
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"augmentation": {"gain_db": [-6, 6]}, "balance": True}, {"augmentation": {"mixup": 0.4}}]
+)
+def test_no_code_that_a_fold_executes_goes_unnoticed(monkeypatch, settings):
+    trained = cell(**QUICK | {"epochs": 1} | settings)
+    forget()
+    assert unnoticed(trained, lambda: training.fit_fold(trained, 0, 0), monkeypatch) == set()

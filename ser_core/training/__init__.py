@@ -11,8 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from transformers import set_seed
-from transformers.trainer_utils import get_last_checkpoint
+from transformers import Trainer, set_seed
 
 from ser_core import dialogues, probing
 from ser_core.augmentation import assert_training_only
@@ -21,7 +20,7 @@ from ser_core.encoders.base import Encoder
 from ser_core.errors import SerError
 from ser_core.models import SpeechClassifier
 from ser_core.recipes import Augmentation, Recipe
-from ser_core.training import inputs
+from ser_core.training import checkpoints, inputs
 from ser_core.training.inputs import Part
 from ser_core.training.trainer import make_trainer
 
@@ -33,7 +32,8 @@ def fit_fold(cell: TrainingCell, seed: int, fold: int, *, folder: Path | None = 
         cell: The system.
         seed: One of its seeds.
         fold: A fold of its Folds.
-        folder: Where the Trainer keeps its checkpoints, to go on from the last one there; a temporary folder if None.
+        folder: Where the Trainer keeps its checkpoints, to go on from the last whole one there, see
+            `ser_core.training.checkpoints`; a temporary folder if None.
         progress: Show the Trainer's progress bar.
 
     Returns:
@@ -78,7 +78,7 @@ def fit_fold(cell: TrainingCell, seed: int, fold: int, *, folder: Path | None = 
     model = _model(recipe, encoder, reader, len(names), weights, cached, text_cached)
     before = _embeddings(model, rest["test"])
     trainer = make_trainer(model, recipe, train, rest.get("dev") if recipe.patience else None, seed, folder, progress)
-    trainer.train(resume_from_checkpoint=get_last_checkpoint(str(folder)))
+    _train(trainer, folder)
     if recipe.modality_dropout:
         rest |= _withheld(rest["test"])
     tables = []
@@ -113,6 +113,17 @@ def fit_fold(cell: TrainingCell, seed: int, fold: int, *, folder: Path | None = 
             if any(read[clip][-1].strip() for clip in part["test"]):
                 facts["attention"] = _attention(model, rest["test"], part["test"], read)
     return pd.concat(tables, ignore_index=True), facts
+
+
+def _train(trainer: Trainer, folder: Path) -> None:
+    """Train, from the last whole checkpoint if there is one; checkpoints that a kill or a full disk cut are deleted."""
+    found = checkpoints.last(folder)
+    if trainer.is_world_process_zero():
+        checkpoints.keep(folder, found)
+    if found is not None and (epochs := checkpoints.epochs_when_stopped(found)):
+        # The Trainer does not remember that patience had run out, and would train another epoch.
+        trainer.args.num_train_epochs = epochs
+    trainer.train(resume_from_checkpoint=None if found is None else str(found))
 
 
 def _withheld(test: Part) -> dict[str, Part]:

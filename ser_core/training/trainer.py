@@ -10,6 +10,7 @@ from transformers.trainer_pt_utils import LengthGroupedSampler
 from ser_core import metrics
 from ser_core.encoders.base import Encoder
 from ser_core.recipes import Recipe
+from ser_core.training import checkpoints
 from ser_core.training.inputs import Part
 
 
@@ -68,7 +69,6 @@ def make_trainer(
         bf16=recipe.precision == "bf16",
         eval_strategy=every,
         save_strategy=every,
-        save_total_limit=1,
         load_best_model_at_end=dev is not None,
         metric_for_best_model=recipe.select,
         logging_strategy="epoch",
@@ -95,9 +95,21 @@ def make_trainer(
             # A training that goes on from a checkpoint has drawn the order of the epochs before it already.
             for _ in range(round(state.epoch or 0)):
                 list(order)
+            # The folder may have moved since, and the Trainer would then predict by the last epoch, not by the best.
+            if state.best_global_step:
+                state.best_model_checkpoint = str(checkpoints.at(folder, state.best_global_step))
 
         def on_epoch_begin(self, args, state, control, **_):
             train.epoch = round(state.epoch or 0)
+
+        def on_save(self, args, state, control, **_):
+            # Every process writes its own random state.
+            trainer.accelerator.wait_for_everyone()
+            if state.is_world_process_zero:
+                saved = checkpoints.at(folder, state.global_step)
+                checkpoints.seal(saved)
+                # Not by the Trainer, which deletes the checkpoint before this one while this one is not whole yet.
+                checkpoints.keep(folder, saved)
 
     def scores(evaluated) -> dict[str, float]:
         logits = evaluated.predictions
