@@ -1,7 +1,6 @@
 """The published counts and tables, computed again: by hand, by scikit-learn, and against what was printed."""
 
 import itertools
-from string import Formatter
 
 import numpy as np
 import pandas as pd
@@ -46,8 +45,6 @@ def test_printed_matrices_give_the_printed_scores_by_scikit_learn():
     for key, study in [*reexamination.STUDIES.items(), ("once back", "punjabi-khan-urdu-single")]:
         for name, table in CONFUSIONS.get(key, ONCE_BACK).groupby(level="part"):
             table = table.droplevel("part")
-            if "unknown" in table and table["unknown"].any():
-                continue
             truth, answer = pairs(table)
             ours = {
                 "wa": accuracy_score(truth, answer),
@@ -62,47 +59,8 @@ def test_printed_matrices_give_the_printed_scores_by_scikit_learn():
                 # Half a unit of the last printed digit: four digits, of the README's single runs three.
                 assert ours[metric] == pytest.approx(value, abs=5.001e-5 if round(value, 3) != value else 5.001e-4)
                 checked += 1
-    assert checked == 3 * 7 + 2 * 4  # seven matrices of the three trainings, and two single runs with macro F1
-
-
-def test_derived_counts_are_the_only_ones_that_give_the_printed_scores():
-    """Within Punjabi: from the pooled recalls and each training's UAR, to all printed digits."""
-    n = CONFUSIONS["punjabi"].loc["seed 42"].sum(axis=1).to_numpy()
-    first = np.diagonal(CONFUSIONS["punjabi"].loc["seed 42"])
-    recalls = [1.000, 0.977, 0.997, 0.986]
-    printed = uar("punjabi-khan")[[f"{SYSTEM}, seed 123", f"{SYSTEM}, seed 2024"]].to_numpy()
-    whole = [[k for k in range(3 * m + 1) if round(k / (3 * m), 3) == r] for m, r in zip(n, recalls, strict=True)]
-    found = []
-    for total in itertools.product(*whole):
-        rest = np.array(total) - first
-        ranges = [range(max(0, r - m), min(m, r) + 1) for r, m in zip(rest, n, strict=True)]
-        for second in itertools.product(*ranges):
-            third = rest - second
-            if np.abs(np.array([(second / n).mean(), (third / n).mean()]) - printed).max() < 5.001e-5:
-                found.append((list(second), third.tolist()))
-    derived = CONFUSIONS["punjabi"].drop(columns="unknown")
-    assert found == [tuple(np.diagonal(derived.loc[name]).tolist() for name in ("seed 123", "seed 2024"))]
-
-
-@pytest.mark.parametrize("name", ["seed 42", "seed 123", "seed 2024"])
-def test_derived_counts_of_the_collapsed_trainings_are_the_only_ones(name):
-    """To Punjabi: from accuracy, UAR and how often the commonest answer was given, and pooled recalls for the last."""
-    table = CONFUSIONS["to_punjabi"].loc[name]
-    n = table.sum(axis=1).to_numpy()
-    answer, times, _ = report.published_answers("punjabi-khan-urdu").loc[name]
-    scores = PUBLISHED.xs("punjabi-khan-urdu").xs(f"{SYSTEM}, {name}")["value"]
-    total, common = round(scores["wa"] * n.sum()), FOUR.index(answer)
-    # Four digits of the accuracy decide how many are right, so that the neutral ones follow from the others.
-    angry, happy, sad = (grid.ravel() for grid in np.meshgrid(*(np.arange(n[k] + 1) for k in (0, 1, 3))))
-    right = np.stack([angry, happy, total - angry - happy - sad, sad], axis=1)
-    fits = (right[:, 2] >= 0) & (right[:, 2] <= n[2]) & (np.abs((right / n).mean(axis=1) - scores["uar"]) < 5.001e-5)
-    # What was missed of the commonest answer's class, and what is right of the others, had another answer.
-    fits &= n[common] - right[:, common] + right.sum(axis=1) - right[:, common] <= n.sum() - times
-    if name == "seed 2024":  # the pooled recalls of neutral and sad, 0 and 0.333, leave none of them right
-        fits &= (right[:, 2] == 0) & (right[:, 3] == 0)
-        # and that of angry, 0.319, decides between angry and happy ones
-        fits &= np.round(right[:, 0] / (3 * n[0]), 3) == 0.319
-    assert right[fits].tolist() == [np.diagonal(table).tolist()]
+    # Twelve matrices of the trainings, of which two have no printed accuracy, and two single runs with macro F1.
+    assert checked == 3 * 12 - 2 + 2 * 4
 
 
 def test_pooled_counts_give_the_printed_pooled_scores():
@@ -196,14 +154,8 @@ def test_three_speakers_carry_no_interval():
     assert intervals.from_counts(counts, classes=FOUR).refusal == "3 speakers, fewer than 5"
 
 
-@pytest.mark.parametrize(
-    ("key", "metric"),
-    [
-        *itertools.product(("shows", "to_urdu", "punjabi", "to_punjabi"), ("uar_all", "wa")),
-        ("shows", "weighted_f1"),
-        ("to_urdu", "weighted_f1"),
-    ],
-)
+@pytest.mark.parametrize("key", ["shows", "to_urdu", "punjabi", "to_punjabi"])
+@pytest.mark.parametrize("metric", ["uar_all", "wa", "weighted_f1"])
 def test_pooled_bootstrap_gives_the_printed_intervals(key, metric):
     ours = reexamination.pooled_bootstrap(reexamination.pool(CONFUSIONS[key]), metric)
     name = {"uar_all": "uar", "weighted_f1": "wf1"}.get(metric, metric)
@@ -236,10 +188,8 @@ def test_clips_counted_thrice_make_intervals_too_narrow_by_the_root_of_three():
     assert (once.high - once.low) / (thrice.high - thrice.low) == pytest.approx(3**0.5, rel=0.05)
 
 
-def test_an_f1_of_unknown_answers_is_refused():
+def test_a_metric_that_was_not_published_is_refused():
     confusion = reexamination.pool(CONFUSIONS["punjabi"])
-    with pytest.raises(SerError, match=r"14 answers are of unknown class; an F1 needs them"):
-        reexamination.pooled_bootstrap(confusion, "weighted_f1")
     with pytest.raises(SerError, match="no metric 'uar'"):
         reexamination.pooled_bootstrap(confusion, "uar")
 
@@ -375,24 +325,6 @@ def test_deciding_values_are_those_of_the_hand(values):
     assert values["sindhi_gap_cell"] == values["urdu_gap_cell"] == "IS10 + SVM"
     assert values["to_punjabi_answers"] == "sad, happy, angry"
     assert values["punjabi_wider"] == pytest.approx(3**0.5, rel=0.05)
-
-
-def test_every_key_of_a_verdict_has_its_value(values):
-    table = report.verdicts()
-    sentences = " ".join(table[["claim", "because", "credit"]].to_numpy().ravel())
-    used = {key for _, key, *_ in Formatter().parse(sentences) if key is not None}
-    generic = {
-        f"{key}_{name}" for key in reexamination.STUDIES for name in reexamination.uar_conventions(CONFUSIONS["shows"])
-    }
-    generic |= {f"{key}_constant_{name}" for key in reexamination.STUDIES for name in ("uar", "uar_all", "wa")}
-    assert used <= set(values)
-    assert set(values) - generic <= used | {
-        "urdu_gain_errors",
-        "urdu_gain_corrected",
-        "urdu_gain_by_choice",
-        "urdu_gap_cell",
-    }
-    assert not report.verdicts(values).map(lambda text: "{" in text).any(axis=None)
 
 
 def test_a_constant_answer_beats_what_the_verdict_says_it_beats(values):

@@ -134,14 +134,6 @@ def test_published_confusions_have_a_row_for_absent_classes_too():
     assert table.groupby(level="part").sum().sum(axis=1).to_dict() == {"SM2": 28, "SM3": 12, "SM4": 48}
 
 
-def test_derived_confusions_keep_wrong_answers_apart():
-    table = report.published_confusions("punjabi-khan")
-    assert table.columns.tolist() == ["angry", "happy", "neutral", "sad", "unknown"]
-    assert table.loc[("seed 42", "happy")].tolist() == [0, 100, 2, 0, 0]
-    assert table.loc[("seed 2024", "happy")].tolist() == [0, 98, 0, 0, 4]
-    assert set(table.groupby(level="part").sum().sum(axis=1)) == {962}
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -153,12 +145,6 @@ def test_derived_confusions_keep_wrong_answers_apart():
         (lambda parts: parts["SM2"]["rows"].update(angry=[30, -2, 0, 0]), "not a whole number of 0 or more"),
         (lambda parts: parts["SM2"]["rows"].update(calm=[0, 0, 0, 0]), r"\['calm'\], which are not among the classes"),
         (lambda parts: parts["SM4"].update(classes=parts["SM2"]["classes"][::-1]), "different classes or orders"),
-        (
-            lambda parts: parts.update(
-                SM2={"classes": parts["SM4"]["classes"], "clips": 5, "derived": {"sad": [7, 5]}}
-            ),
-            "add up to 5 clips",
-        ),
     ],
 )
 def test_confusions_that_cannot_be_are_refused(tmp_path, change, message):
@@ -177,56 +163,25 @@ def test_confusions_are_of_a_study_that_has_them():
         report.published_confusions("emodb-wagner")
 
 
-def test_commonest_answers_are_counted_or_stated(tmp_path):
+def test_commonest_answers_are_counted():
     answers = report.published_answers("punjabi-khan-urdu")
     assert answers["answer"].tolist() == ["sad", "happy", "angry"]
     assert answers["n"].tolist() == [961, 961, 927]
     assert answers.loc["seed 2024", "share"] == pytest.approx(927 / 962)
     # Counted in the printed matrix: 94 + 102 + 669 + 95 answers are sad.
     assert report.published_answers("punjabi-khan-urdu-single").loc["test"].tolist() == ["sad", 960, 960 / 962]
-    # Of two trainings within Punjabi there is neither a matrix nor a stated answer.
-    assert report.published_answers("punjabi-khan").index.tolist() == ["seed 42"]
+
+
+def test_statements_are_numbers_of_a_study_that_has_them(tmp_path):
+    assert report.published_statements("ravdess-khan-si")["uar_xlsr"] == 0.773
+    with pytest.raises(SerError, match="no stated of study 'emodb-wagner'; there are those of"):
+        report.published_statements("emodb-wagner")
     studies = yaml.safe_load((store.repository() / "book/published.yaml").read_text())
-    studies["punjabi-khan-urdu"]["confusions"]["seed 42"]["answered"] = {"sad": 94}
+    studies["ravdess-khan-si"]["stated"]["uar_xlsr"] = "high"
     path = tmp_path / "published.yaml"
     path.write_text(yaml.safe_dump(studies))
-    with pytest.raises(SerError, match="94 answers 'sad' of 962 cannot be"):
-        report.published_answers("punjabi-khan-urdu", path)
-
-
-def test_every_claim_has_its_reference_and_a_verdict():
-    table = report.verdicts()
-    references = (store.repository() / "book/references.bib").read_text()
-    assert set(table["citation"]) <= set(re.findall(r"^@\w+\{([^,\s]+)", references, flags=re.MULTILINE))
-    assert set(table["verdict"]) == set(report.VERDICTS)
-    assert table[["claim", "where", "because"]].map(len).gt(5).all(axis=None)
-
-
-CLAIM = {"claim": "It works.", "citation": "khan2026", "where": "text", "verdict": "artefact", "because": "{x:.2f}."}
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"because": "It is 0.25."}, r"'c', because: \['0.25'\] is typed; write a key in braces"),
-        ({"claim": "All 30 cells."}, r"'c', claim: \['30'\] is typed"),
-        ({"verdict": "wrong"}, "'c' has the verdict 'wrong'; expected one of"),
-        ({"because": "{y:.2f}"}, r"no value for \['y'\]; there are \['x'\]"),
-        ({"note": ""}, r"'c' lacks or should not have \['note'\]"),
-    ],
-)
-def test_verdicts_refuse_typed_numbers_and_unknown_fields(tmp_path, change, message):
-    path = tmp_path / "verdicts.yaml"
-    path.write_text(yaml.safe_dump({"c": CLAIM | {"credit": ""} | change}))
-    with pytest.raises(SerError, match=message):
-        report.verdicts({"x": 0.25}, path)
-
-
-def test_verdicts_say_computed_values(tmp_path):
-    path = tmp_path / "verdicts.yaml"
-    path.write_text(yaml.safe_dump({"c": CLAIM | {"credit": "IS10 and XLS-R are names."}}))
-    assert report.verdicts({"x": 0.25}, path).loc["c", "because"] == "0.25."
-    assert report.verdicts(path=path).loc["c", "because"] == "{x:.2f}."
+    with pytest.raises(SerError, match=r"study 'ravdess-khan-si' states \['uar_xlsr'\] that are no numbers"):
+        report.published_statements("ravdess-khan-si", path)
 
 
 def _drawing(alt="Two <lines>"):

@@ -1,7 +1,6 @@
 """From published confusion counts: UAR as it was averaged, its floors, and intervals of clips, theirs and exact ones.
 
-Counts come as from `ser_core.report.published_confusions`: truth in rows, answers in columns in the same order, and
-perhaps a last column of wrong answers whose class is not known, which serves recalls and accuracy but no F1.
+Counts come as from `ser_core.report.published_confusions`: truth in rows, answers in columns in the same order.
 """
 
 from collections.abc import Mapping
@@ -16,9 +15,9 @@ from ser_core.intervals import Interval
 
 
 def _array(confusion: pd.DataFrame) -> np.ndarray:
-    """Return the counts of one part; shape (K, K), or (K, K + 1) with wrong answers of unknown class."""
+    """Return the counts of one part; shape (K, K)."""
     truth, answers = list(confusion.index), list(confusion.columns)
-    if truth != answers[: len(truth)] or len(answers) - len(truth) not in (0, 1):
+    if truth != answers:
         raise SerError(f"the rows are {truth} and the columns {answers}; expected the same classes in the same order")
     if not (confusion.sum(axis=None) > 0):
         raise SerError("the confusion matrix has no clips; nothing can be computed from it")
@@ -72,7 +71,7 @@ def uar_seen(confusion: np.ndarray) -> np.ndarray:
         (0.375, 1.0)
     """
     recalls = metrics.recalls(confusion)
-    answered = np.asarray(confusion).sum(axis=-2)[..., : recalls.shape[-1]] > 0
+    answered = np.asarray(confusion).sum(axis=-2) > 0
     return np.nan_to_num(recalls).sum(axis=-1) / (answered | (metrics.support(confusion) > 0)).sum(axis=-1)
 
 
@@ -135,7 +134,7 @@ def merge_classes(confusion: pd.DataFrame, into: Mapping[str, str]) -> pd.DataFr
     """Merge classes, such as emotions of one arousal: what was taken for another of the same kind then is right.
 
     Args:
-        confusion: Clips, indexed by truth, without a column of unknown answers.
+        confusion: Clips, indexed by truth.
         into: The kind of each class.
 
     Returns:
@@ -255,7 +254,7 @@ def pooled_bootstrap(
         The metric with its interval; the unit is the clip.
 
     Raises:
-        SerError: If there is no such metric, or it is an F1 and the class of some answers is unknown.
+        SerError: If there is no such metric, classes of rows and columns differ, or there are no clips.
 
     Examples:
         >>> table = pd.DataFrame([[30, 10], [0, 40]], index=["happy", "sad"], columns=["happy", "sad"])
@@ -265,10 +264,6 @@ def pooled_bootstrap(
     if metric not in BOOTSTRAPPED:
         raise SerError(f"no metric '{metric}'; there are {list(BOOTSTRAPPED)}")
     counts = _array(confusion)
-    if metric == "weighted_f1" and counts.shape[0] != counts.shape[1]:
-        raise SerError(
-            f"{counts[:, -1].sum()} answers are of unknown class; an F1 needs them, 'uar_all' and 'wa' do not"
-        )
     n = int(counts.sum()) if drawn is None else drawn
     draws = np.random.default_rng(seed).multinomial(n, counts.ravel() / counts.sum(), size=n_resamples)
     values = BOOTSTRAPPED[metric](draws.reshape(-1, *counts.shape))

@@ -1,11 +1,12 @@
-"""The computed values that decide the verdicts on the cross-lingual claims of Khan (2026)."""
+"""The computed values that decide the verdicts of the ledger, from the figures that the sources print."""
 
 from collections.abc import Mapping
 
 import pandas as pd
 
-from ser_core import labels, metrics
+from ser_core import corpora, labels, metrics, report
 from ser_core.reexamination import counts, tables
+from ser_core.reexamination.arithmetic import Values, printed
 
 STUDIES = {
     "shows": "urdu-khan-shows",
@@ -16,13 +17,55 @@ STUDIES = {
 }
 """Studies with confusions, by what the keys of their values begin with."""
 
+STATED = (
+    "ravdess-khan-si",
+    "ravdess-khan-random",
+    "ravdess-khan-rate",
+    "meld-khan",
+    "urdu-khan-random",
+    "urdu-khan-shows",
+    "punjabi-khan-single",
+    "urdu-to-sindhi-khan",
+    "merged-sharma",
+    "tess-geeksforgeeks",
+)
+"""Studies that state something of their own figures."""
+
 _SYSTEM = "XLS-R 300M"
+
+
+def from_sources() -> Values:
+    """Return every value that the ledger names and that follows from what the sources print and from clip tables.
+
+    Returns:
+        Scores, differences and shares as fractions, numbers of things, and words, by key.
+
+    Examples:
+        >>> round(from_sources()["premium_fusion"], 3)
+        0.13
+    """
+    published = report.published()
+    confusions = {key: report.published_confusions(study) for key, study in STUDIES.items()}
+    stated = {study: report.published_statements(study) for study in STATED}
+    values = decisive(published, confusions, report.published_answers(STUDIES["to_punjabi"]))
+    values |= _once_back(report.published_confusions("punjabi-khan-urdu-single"))
+    return values | printed(published, stated, report.published_counts("merged-sharma"))
+
+
+def _once_back(confusions: pd.DataFrame) -> Values:
+    """Return what decides on the single training that was tested from Urdu to Punjabi."""
+    table = counts.pool(confusions)
+    return {
+        "to_punjabi_once_uar": float(metrics.uar(table.to_numpy())),
+        "to_punjabi_once_answer": table.sum().idxmax(),
+        "to_punjabi_once_share": table.sum().max() / table.sum(axis=None),
+    }
 
 
 def decisive(
     published: pd.DataFrame, confusions: Mapping[str, pd.DataFrame], answers: pd.DataFrame
 ) -> dict[str, float | str]:
-    """Compute the values that the sentences of ``book/verdicts.yaml`` name by key.
+    """Compute what decides on the claims about Urdu, Sindhi and Punjabi.
 
     Args:
         published: As from `ser_core.report.published`.
@@ -50,6 +93,7 @@ def _transformer(
     happy = counts.exact_recalls(pooled["to_urdu"]).loc["happy"]
     right, clips = pooled["to_urdu_once"].to_numpy().trace(), pooled["to_urdu_once"].sum(axis=None)
     once_low, once_high = counts.exact_interval(right, clips)
+    once_recalls, rasa = counts.exact_recalls(pooled["to_urdu_once"]), confusions["punjabi"].loc["seed 42"].sum(axis=1)
     trainings = confusions["punjabi"].index.unique("part").size
     thrice = counts.pooled_bootstrap(pooled["punjabi"])
     once = counts.pooled_bootstrap(pooled["punjabi"], drawn=thrice.n_clusters // trainings)
@@ -62,12 +106,17 @@ def _transformer(
         "seed_lowest": tables.seed_bootstrap(scores).lowest,
         "shows_parts": len(speakers),
         "shows_one_class": int((speakers["present"] == 1).sum()),
+        "urdu_least_left": len(corpora.table("urdu")) - int(speakers["clips"].max()),
         "shows_rare_clips": int(pooled["shows"].sum(axis=1).drop("angry").sum()),
         "to_urdu_happy_clips": int(happy["clips"]),
         "to_urdu_if_missed": happy["uar_if_missed"],
         "to_urdu_all_if_missed": happy["uar_all_if_missed"],
         "to_urdu_low": published.loc[(STUDIES["to_urdu"], _SYSTEM, "uar"), "low"],
         "to_urdu_neutral_clips": int(pooled["to_urdu"].loc["neutral"].sum()),
+        **{f"to_urdu_once_{name}": row["recall"] for name, row in once_recalls.iterrows()},
+        "to_urdu_once_angry_low": once_recalls.loc["angry", "low"],
+        "to_urdu_once_sad_high": once_recalls.loc["sad", "high"],
+        "rasa_imbalance": rasa.max() / rasa.min(),
         "to_urdu_once_low": once_low,
         "to_urdu_once_high": once_high,
         "punjabi_wider": (once.high - once.low) / (thrice.high - thrice.low),
@@ -86,12 +135,16 @@ def _classical(published: pd.DataFrame) -> dict[str, float | str]:
         gaps.append(tables.transfer_gaps(within["value"], transfer, chance=1 / best["classes"]))
         ranks.append(tables.rank_correlations(within["value"], transfer))
         sets = gaps[-1]["transfer"].groupby(level="features").max().rank(ascending=False)
+        within_sets = gaps[-1]["within"].groupby(level="features").max().sort_values(ascending=False)
         printed = published.loc[study].xs("gap", level="metric")["value"].iloc[0]
         gain = tables.in_standard_errors(best["value"], uar.loc[f"{language}-syed", "value"].iloc[0], best["sd"])
         values |= {
             f"{language}_gap_printed": printed,
             f"{language}_gap_cell": " + ".join((gaps[-1]["gap_of_set"] - printed).abs().idxmin()),
             f"{language}_gap_of_best": best["value"] - transfer.max(),
+            f"{language}_leader_place": int(sets[best.name.rpartition(" + ")[0]]),
+            f"{language}_runner_up": within_sets.index[1],
+            f"{language}_runner_up_place": int(sets[within_sets.index[1]]),
             f"{language}_gap_same": gaps[-1]["gap"].mean(),
             f"{language}_rho": ranks[-1].loc["best of all", "rho"],
             f"{language}_best_set": sets.idxmin(),

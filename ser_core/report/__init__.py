@@ -11,23 +11,26 @@ from matplotlib.figure import Figure
 
 from ser_core import figures
 from ser_core.errors import SerError
+from ser_core.report.claims import SOURCES, TOPICS, VERDICTS, ledger
 from ser_core.report.literature import (
-    VERDICTS,
     published,
     published_answers,
     published_confusions,
     published_counts,
-    verdicts,
+    published_statements,
 )
 
 _INJECTED = "# Parameters"
 """How papermill begins the cell that it puts after the parameters cell."""
 
 __all__ = [
+    "SOURCES",
+    "TOPICS",
     "VERDICTS",
     "begin",
     "figure",
     "glue",
+    "ledger",
     "markdown",
     "package_hash",
     "passage",
@@ -35,9 +38,9 @@ __all__ = [
     "published_answers",
     "published_confusions",
     "published_counts",
+    "published_statements",
     "source",
     "table",
-    "verdicts",
 ]
 
 _chapter: str | None = None

@@ -1,14 +1,10 @@
-"""What the book takes from the literature: figures, counts, confusion matrices, and our verdict on claims."""
+"""What the book takes from the literature: figures, what is stated of them, counts and confusion matrices."""
 
-import re
-from collections.abc import Mapping
 from pathlib import Path
-from string import Formatter
 
 import pandas as pd
-import yaml
 
-from ser_core import store
+from ser_core import store, yamlfile
 from ser_core.errors import SerError
 
 METRICS = ("uar", "wa", "wf1", "macro_f1", "gap")
@@ -17,21 +13,15 @@ OF_CLASS = "f1:"
 STUDY = ("citation", "where", "corpus", "classes", "n_clips", "protocol", "speaker_independent", "faults")
 """What `published` must know of a study."""
 
-UNKNOWN = "unknown"
-"""Column of `published_confusions` for wrong answers of which only the number is known."""
 
-VERDICTS = ("reproduced", "reproduced differently", "not testable here", "artefact")
-CLAIM = ("claim", "citation", "where", "verdict", "because", "credit")
-"""What `verdicts` must know of a claim."""
+def file_of(path: Path | None, name: str = "published.yaml") -> Path:
+    """Return a file of the book.
 
-
-def _file(path: Path | None, name: str = "published.yaml") -> Path:
+    Args:
+        path: Another file in its place; None for it.
+        name: Its name below ``book/``.
+    """
     return path or store.repository() / "book" / name
-
-
-def _read(path: Path) -> dict:
-    # Ten times as fast as yaml.safe_load, where PyYAML was built with it.
-    return yaml.load(path.read_text(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 
 
 def published(path: Path | None = None) -> pd.DataFrame:
@@ -52,10 +42,10 @@ def published(path: Path | None = None) -> pd.DataFrame:
         >>> published().loc[("emodb-wagner", "ComParE 2016 + SVM", "uar"), "protocol"]
         'leave one speaker out, 10 speakers'
     """
-    path = _file(path)
+    path = file_of(path)
     rows = []
-    for name, study in _read(path).items():
-        if wrong := sorted((set(study) - {"counts", "confusions"}) ^ {*STUDY, "results"}):
+    for name, study in yamlfile.read(path).items():
+        if wrong := sorted((set(study) - {"counts", "confusions", "stated"}) ^ {*STUDY, "results"}):
             raise SerError(f"{path}: study '{name}' lacks or should not have {wrong}; expected {[*STUDY, 'results']}")
         for result in study["results"]:
             given = result.get("intervals", {})
@@ -86,7 +76,7 @@ def published(path: Path | None = None) -> pd.DataFrame:
 
 def _of_study(study: str, key: str, path: Path) -> dict:
     """Return what a study has under an optional key, or say which studies have it."""
-    studies = _read(path)
+    studies = yamlfile.read(path)
     if study not in studies or key not in studies[study]:
         have = [name for name, content in studies.items() if key in content]
         raise SerError(f"{path}: no {key} of study '{study}'; there are those of {have}")
@@ -110,7 +100,7 @@ def published_counts(study: str, path: Path | None = None) -> pd.DataFrame:
         >>> int(published_counts("merged-sharma").loc["calm", "all"])
         192
     """
-    path = _file(path)
+    path = file_of(path)
     table = pd.DataFrame(_of_study(study, "counts", path)).sort_index()
     if table.isna().any(axis=None):
         raise SerError(f"{path}: the counts of study '{study}' are not of the same classes in each part")
@@ -118,7 +108,7 @@ def published_counts(study: str, path: Path | None = None) -> pd.DataFrame:
 
 
 def published_confusions(study: str, path: Path | None = None) -> pd.DataFrame:
-    """Return the confusion matrices that a study of the literature prints, or what can be derived of them.
+    """Return the confusion matrices that a study of the literature prints.
 
     Args:
         study: A study of `published`.
@@ -126,8 +116,7 @@ def published_confusions(study: str, path: Path | None = None) -> pd.DataFrame:
 
     Returns:
         Clips, indexed by part (as the study names its test parts or trainings) and truth, all classes in each part;
-        one column an answer, in the same order. If for some part only the right answers are known, a last column
-        `UNKNOWN` has its wrong ones, so that recalls can be computed, and no F1; it is 0 where the matrix is known.
+        one column an answer, in the same order.
 
     Raises:
         SerError: If there is no such study, or it has no confusions, or those of a part are not square, not whole
@@ -138,34 +127,28 @@ def published_confusions(study: str, path: Path | None = None) -> pd.DataFrame:
         >>> table.columns.tolist(), table.loc[("SM3", "neutral")].tolist()
         (['angry', 'happy', 'neutral', 'sad'], [1, 6, 1, 0])
     """
-    path = _file(path)
+    path = file_of(path)
     parts = {}
     for name, part in _of_study(study, "confusions", path).items():
         where, classes = f"{path}: confusions of study '{study}', '{name}'", part.get("classes", [])
-        kind = "derived" if "derived" in part else "rows"
-        optional = {"answered"} if kind == "derived" else set()
-        if wrong := sorted((set(part) - optional) ^ {"classes", "clips", kind}):
-            raise SerError(f"{where}: lacks or should not have {wrong}; expected classes, clips, and rows or derived")
-        if strange := sorted(set(part[kind]) - set(classes)):
+        if wrong := sorted(set(part) ^ {"classes", "clips", "rows"}):
+            raise SerError(f"{where}: lacks or should not have {wrong}; expected classes, clips and rows")
+        if strange := sorted(set(part["rows"]) - set(classes)):
             raise SerError(f"{where}: rows of {strange}, which are not among the classes {classes}")
-        width = len(classes) if kind == "rows" else 2
-        if odd := [truth for truth, row in part[kind].items() if not isinstance(row, list) or len(row) != width]:
+        width = len(classes)
+        if odd := [truth for truth, row in part["rows"].items() if not isinstance(row, list) or len(row) != width]:
             raise SerError(f"{where}: the rows of {odd} are no lists of {width} counts")
-        if any(type(n) is not int or n < 0 for row in part[kind].values() for n in row):
+        if any(type(n) is not int or n < 0 for row in part["rows"].values() for n in row):
             raise SerError(f"{where}: a count is not a whole number of 0 or more")
-        table = pd.DataFrame(0, index=pd.Index(classes, name="truth"), columns=[*classes, UNKNOWN])
-        for truth, row in part[kind].items():
-            if kind == "rows":
-                table.loc[truth, classes] = row
-            else:
-                table.loc[truth, [truth, UNKNOWN]] = row[0], row[1] - row[0]
-        if (table < 0).any(axis=None) or table.sum(axis=None) != part["clips"]:
+        table = pd.DataFrame(0, index=pd.Index(classes, name="truth"), columns=classes)
+        for truth, row in part["rows"].items():
+            table.loc[truth] = row
+        if table.sum(axis=None) != part["clips"]:
             raise SerError(f"{where}: the rows add up to {table.sum(axis=None)} clips; stated are {part['clips']}")
         parts[name] = table
     if len(orders := {tuple(table.index) for table in parts.values()}) > 1:
         raise SerError(f"{path}: the confusions of study '{study}' have different classes or orders: {sorted(orders)}")
-    whole = pd.concat(parts, names=["part"])
-    return whole if whole[UNKNOWN].any() else whole.drop(columns=UNKNOWN)
+    return pd.concat(parts, names=["part"])
 
 
 def published_answers(study: str, path: Path | None = None) -> pd.DataFrame:
@@ -176,69 +159,39 @@ def published_answers(study: str, path: Path | None = None) -> pd.DataFrame:
         path: The file; ``book/published.yaml`` if not given.
 
     Returns:
-        One row a part: ``answer``, the class; ``n``, times it was given; ``share`` of all clips. Parts of which
-        neither the matrix is known nor the commonest answer is stated are left out.
+        One row a part: ``answer``, the class; ``n``, times it was given; ``share`` of all clips.
 
     Raises:
-        SerError: If there are no confusions, they are invalid, or a stated answer cannot be the commonest.
+        SerError: If there are no confusions, or they are invalid.
 
     Examples:
         >>> published_answers("urdu-khan-punjabi").loc["SM3", "answer"]
         'happy'
     """
-    path = _file(path)
-    confusions, rows = published_confusions(study, path), {}
-    for name, part in _of_study(study, "confusions", path).items():
-        if "rows" in part:
-            given = confusions.loc[name, part["classes"]].sum()
-            answer, n = given.idxmax(), int(given.max())
-        elif "answered" in part:
-            ((answer, n),) = part["answered"].items()
-            if answer not in part["classes"] or not part["derived"][answer][0] <= n <= part["clips"]:
-                raise SerError(
-                    f"{path}: study '{study}', '{name}': {n} answers '{answer}' of {part['clips']} cannot be"
-                )
-        else:
-            continue
-        rows[name] = {"answer": answer, "n": n, "share": n / part["clips"]}
-    return pd.DataFrame.from_dict(rows, orient="index", columns=["answer", "n", "share"]).rename_axis("part")
+    given = published_confusions(study, path).groupby(level="part", sort=False).sum()
+    table = pd.DataFrame({"answer": given.idxmax(axis=1), "n": given.max(axis=1)})
+    return table.assign(share=table["n"] / given.sum(axis=1))
 
 
-def verdicts(values: Mapping[str, object] | None = None, path: Path | None = None) -> pd.DataFrame:
-    """Return what became of the claims of the literature when their figures were computed again.
+def published_statements(study: str, path: Path | None = None) -> pd.Series:
+    """Return what a study of the literature states of its own figures: differences, sums and sizes, as printed.
 
     Args:
-        values: What the keys in braces stand for, as from `ser_core.reexamination.decisive`; without them the
-            sentences are returned with their keys.
-        path: The file; ``book/verdicts.yaml`` if not given.
+        study: A study of `published`.
+        path: The file; ``book/published.yaml`` if not given.
 
     Returns:
-        One row a claim, indexed by its key: claim, citation, where, verdict (one of `VERDICTS`), because, credit
-        (what was good about it; may be empty).
+        One number a statement, by its name in the file; differences of scores as fractions.
 
     Raises:
-        SerError: If a claim lacks a field or has an unknown one, its verdict is not among `VERDICTS`, a sentence has a
-            typed number, or a key in braces is not among the values.
+        SerError: If there is no such study, it states nothing, or a statement is no number.
 
     Examples:
-        >>> verdicts().loc["held-out-shows", "verdict"]
-        'artefact'
+        >>> float(published_statements("merged-sharma")["sum_baseline"])
+        1.1966
     """
-    path = _file(path, "verdicts.yaml")
-    rows = {}
-    for name, claim in _read(path).items():
-        if wrong := sorted(set(claim) ^ set(CLAIM)):
-            raise SerError(f"{path}: '{name}' lacks or should not have {wrong}; expected {list(CLAIM)}")
-        if claim["verdict"] not in VERDICTS:
-            raise SerError(f"{path}: '{name}' has the verdict '{claim['verdict']}'; expected one of {list(VERDICTS)}")
-        for field in ("claim", "because", "credit"):
-            pieces = list(Formatter().parse(claim[field]))
-            if typed := re.findall(r"(?<![\w.])\d+(?:[.,]\d+)*", " ".join(text for text, *_ in pieces)):
-                raise SerError(f"{path}: '{name}', {field}: {typed} is typed; write a key in braces")
-            if values is not None:
-                keys = {key for _, key, *_ in pieces if key is not None}
-                if missing := sorted(keys - set(values)):
-                    raise SerError(f"{path}: '{name}', {field}: no value for {missing}; there are {sorted(values)}")
-                claim[field] = claim[field].format_map(values)
-        rows[name] = {field: claim[field] for field in CLAIM}
-    return pd.DataFrame.from_dict(rows, orient="index", columns=list(CLAIM)).rename_axis("key")
+    path = file_of(path)
+    stated = _of_study(study, "stated", path)
+    if odd := [name for name, value in stated.items() if type(value) not in (int, float)]:
+        raise SerError(f"{path}: study '{study}' states {odd} that are no numbers")
+    return pd.Series(stated, dtype=float, name=study)
