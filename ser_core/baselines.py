@@ -8,7 +8,8 @@ import pandas as pd
 from ser_core import metrics
 from ser_core.errors import RefusalError, SerError
 
-LOOKUPS = ("speaker", "sentence", "gender", "session")
+LOOKUPS = ("speaker", "sentence", "gender", "session", "corpus")
+"""What may be looked up. ``corpus`` is for merged ones: where one of them alone has a class, its name gives it away."""
 
 
 def _parts(clips: pd.DataFrame, folds: pd.DataFrame) -> Iterator[tuple[int, pd.DataFrame, pd.DataFrame]]:
@@ -31,12 +32,14 @@ def _ranked(emotions: pd.Series) -> pd.Index:
     return emotions.value_counts().sort_index().sort_values(ascending=False, kind="stable").index
 
 
-def _looked_up(train: pd.DataFrame, test: pd.DataFrame, by: str) -> np.ndarray:
-    """Return for each test clip the commonest train emotion of its value of ``by``."""
+def _looked_up(train: pd.DataFrame, test: pd.DataFrame, by: str, metric: str) -> np.ndarray:
+    """Return for each test clip the train emotion that answers best to its value of ``by``, see `lookup`."""
     ranked = _ranked(train["emotion"])
     counts = train.groupby(by)["emotion"].value_counts().reset_index()
     counts["rank"] = ranked.get_indexer(counts["emotion"])
-    best = counts.sort_values(["count", "rank"], ascending=[False, True]).drop_duplicates(by)
+    whole = train["emotion"].value_counts() if metric == "uar" else pd.Series(1, index=ranked)
+    counts["gain"] = counts["count"] / counts["emotion"].map(whole)
+    best = counts.sort_values(["gain", "rank"], ascending=[False, True]).drop_duplicates(by)
     return test[by].map(best.set_index(by)["emotion"]).fillna(ranked[0]).to_numpy(dtype=object)
 
 
@@ -74,10 +77,11 @@ def majority(clips: pd.DataFrame, folds: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def lookup(clips: pd.DataFrame, folds: pd.DataFrame, by: str) -> pd.DataFrame:
-    """Predict the commonest train emotion of the clip's speaker, sentence, gender or session.
+def lookup(clips: pd.DataFrame, folds: pd.DataFrame, by: str, metric: str = "wa") -> pd.DataFrame:
+    """Predict the commonest train emotion of the clip's speaker, sentence, gender, session or corpus.
 
-    A system that hears only *who* speaks, or *what* is said, can score this much without hearing an emotion.
+    A system that hears only *who* speaks, or *what* is said, can score this much without hearing an emotion; on merged
+    corpora, one that hears only *which recordings* these are.
     Ties go to the emotion that is commoner in the fold's train part, then alphabetically. A clip whose value is
     missing or not in the train part gets the fold's commonest emotion, as in `majority`.
 
@@ -85,13 +89,18 @@ def lookup(clips: pd.DataFrame, folds: pd.DataFrame, by: str) -> pd.DataFrame:
         clips: A Clips table.
         folds: Folds of it; the train role is used, the dev role is not.
         by: One of `LOOKUPS`.
+        metric: What the answers are best for in the train part: ``wa``, the commonest emotion of the value; or
+            ``uar``, the emotion of whose clips the value has the largest share. They differ where a class is rare: of
+            two merged corpora as large as each other in every emotion but one, the name of that which alone has the
+            one tells nothing by ``wa`` and all clips of that class by ``uar``.
 
     Returns:
         Predictions: clip, speaker, fold, seed (0), truth, prediction; one row for each test clip.
 
     Raises:
         RefusalError: If the corpus states no value of ``by`` for any clip.
-        SerError: If ``by`` is unknown, a fold lacks train or test clips, or has clips that are not in the table.
+        SerError: If ``by`` or the metric is unknown, a fold lacks train or test clips, or has clips that are not in
+            the table.
 
     Examples:
         >>> table = {"speaker": ["a", "a", "b", "b"], "emotion": ["sad", "sad", "happy", "happy"]}
@@ -101,7 +110,9 @@ def lookup(clips: pd.DataFrame, folds: pd.DataFrame, by: str) -> pd.DataFrame:
         ['sad', 'happy']
     """
     _check(clips, by)
-    parts = [_frame(test, fold, _looked_up(train, test, by)) for fold, train, test in _parts(clips, folds)]
+    if metric not in ("wa", "uar"):
+        raise SerError(f"no look-up for the metric '{metric}'; there are those for 'wa' and 'uar'")
+    parts = [_frame(test, fold, _looked_up(train, test, by, metric)) for fold, train, test in _parts(clips, folds)]
     return pd.concat(parts, ignore_index=True)
 
 
@@ -119,7 +130,7 @@ def resubstitution_lookup(clips: pd.DataFrame, by: str) -> pd.DataFrame:
         RefusalError: If the corpus states no value of ``by`` for any clip.
     """
     _check(clips, by)
-    return _frame(clips, 0, _looked_up(clips, clips, by))
+    return _frame(clips, 0, _looked_up(clips, clips, by, "wa"))
 
 
 def chance(clips: pd.DataFrame, folds: pd.DataFrame) -> pd.DataFrame:
@@ -153,12 +164,13 @@ def chance(clips: pd.DataFrame, folds: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(total, index=pd.Index(names, name="truth"), columns=pd.Index(names, name="prediction"))
 
 
-def floors(clips: pd.DataFrame, folds: pd.DataFrame) -> pd.DataFrame:
+def floors(clips: pd.DataFrame, folds: pd.DataFrame, metric: str = "wa") -> pd.DataFrame:
     """Score every floor under the folds: majority, chance, and each look-up.
 
     Args:
         clips: A Clips table.
         folds: Folds of it.
+        metric: What the answers of the look-ups are best for, see `lookup`.
 
     Returns:
         One row a floor, indexed by ``floor`` (``majority``, ``chance``, ``speaker``, ...): ``uar``, ``wa``,
@@ -175,7 +187,7 @@ def floors(clips: pd.DataFrame, folds: pd.DataFrame) -> pd.DataFrame:
         >>> folds = pd.DataFrame({"clip": list("wyxz"), "fold": 0, "role": ["train", "train", "test", "test"]})
         >>> result = floors(clips, folds)
         >>> result["uar"].to_dict()
-        {'majority': 0.5, 'chance': 0.5, 'speaker': 1.0, 'sentence': nan, 'gender': nan, 'session': nan}
+        {'majority': 0.5, 'chance': 0.5, 'speaker': 1.0, 'sentence': nan, 'gender': nan, 'session': nan, 'corpus': nan}
         >>> result.loc["gender", "reason"]
         'the corpus states no gender'
     """
@@ -187,9 +199,12 @@ def floors(clips: pd.DataFrame, folds: pd.DataFrame) -> pd.DataFrame:
         if by not in clips or clips[by].isna().all():
             matrices[by] = (np.zeros_like(expected), None, f"the corpus states no {by}")
             continue
+        if by == "corpus" and clips[by].nunique() == 1:
+            matrices[by] = (np.zeros_like(expected), None, "all clips are of one corpus")
+            continue
         known = np.concatenate([test[by].isin(train[by].dropna()) for _, train, test in parts]).mean()
         reason = "" if known else f"no test {by} is in the train part, so the majority answers"
-        matrices[by] = (_confusion(lookup(clips, folds, by), expected), known, reason)
+        matrices[by] = (_confusion(lookup(clips, folds, by, metric), expected), known, reason)
     rows = {
         floor: {name: float(function(matrix)) for name, function in metrics.METRICS.items()}
         | {"known": np.nan if known is None else float(known), "reason": reason}

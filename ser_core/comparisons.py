@@ -1,4 +1,4 @@
-"""Whether one system is better than another: paired differences, permutation tests, and many of them at once."""
+"""Whether one system is better than another: paired differences with their intervals and tests."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from ser_core import intervals, metrics, resampling
+from ser_core import intervals, resampling
 from ser_core.errors import SerError
 from ser_core.intervals import Interval
+from ser_core.pairing import Paired, paired
 
 
 @dataclass(frozen=True)
@@ -18,14 +19,19 @@ class Difference:
 
     Attributes:
         interval: Of first minus second; its unit, clusters and refusal are as for one score.
-        p_value: Two-sided. That of a permutation is valid for any number of clusters, also when the interval is
-            refused; that of Student's t is NaN then.
-        method: ``exact permutation``, ``random permutation`` or ``Student's t of the resamples``.
+        p_value: Two-sided, of the question that the interval answers. That of a permutation is valid for any number of
+            clusters, also when the interval is refused; that of Student's t is NaN then.
+        method: ``exact permutation`` or ``random permutation`` where each system was trained once; else
+            ``Student's t of the resamples``, which counts that other seeds give other differences.
+        error: Standard error of the difference, over clusters and trainings; NaN when the interval is refused.
+        freedom: Degrees of freedom of the standard error.
     """
 
     interval: Interval
     p_value: float
     method: str
+    error: float = np.nan
+    freedom: float = np.nan
 
     def text(self, percent: bool = False, digits: int | None = None) -> str:
         """Return the difference for prose and tables.
@@ -57,16 +63,18 @@ def p_text(p: float, symbol: str = "") -> str:
     """Return a p-value for prose and tables.
 
     Args:
-        p: In [0, 1].
+        p: In [0, 1]; NaN for a comparison that is in no family, see `ser_core.families.differences`.
         symbol: What stands before it in prose.
 
     Returns:
         Three digits, or that it is less than they show.
 
     Examples:
-        >>> p_text(0.0004), p_text(0.0213), p_text(0.0213, "p")
-        ('< 0.001', '0.021', 'p = 0.021')
+        >>> p_text(0.0004), p_text(0.0213), p_text(0.0213, "p"), p_text(float("nan"))
+        ('< 0.001', '0.021', 'p = 0.021', 'not tested')
     """
+    if np.isnan(p):
+        return "not tested"
     if p < 0.001:
         return f"{symbol} < 0.001".strip()
     return f"{symbol} = {p:.3f}" if symbol else f"{p:.3f}"
@@ -80,6 +88,7 @@ def difference(
     unit: str = "speaker",
     classes: Sequence[str] | None = None,
     same_truth: bool = True,
+    as_trained: bool = False,
     method: str = resampling.METHOD,
     n_resamples: int = 10_000,
     level: float = 0.95,
@@ -90,9 +99,16 @@ def difference(
     """Return a's metric minus b's, with a paired interval and a permutation test.
 
     Both systems are scored on the same resamples of the same clusters, and of the same seeds where they have the
-    same ones. The p-value asks how often swapping the two systems' answers, for each cluster by the flip of a
-    coin, gives a difference at least as large: all 2^G swaps if there are at most ``n_resamples``, else that many
-    random ones, the observed one counted among them. For the test, counts are first averaged over seeds.
+    same ones. Interval and p-value answer one question:
+
+    - Each system was trained once: other clusters. The p-value asks how often swapping the two systems' answers, for
+      each cluster by the flip of a coin, gives a difference at least as large: all 2^G swaps if there are at most
+      ``n_resamples``, else that many random ones, the observed one counted among them. What other seeds would give is
+      not covered, by neither.
+    - A system has several seeds: other clusters and other seeds. Swaps of answers cannot say what other seeds would
+      do. So the p-value is that of Student's t, of the difference in standard errors of the resamples, in which a part
+      is the seeds' (`ser_core.resampling.spread`). Three seeds are few: such an error is itself uncertain, which the
+      degrees of freedom count.
 
     Source:
         Good, "Permutation, Parametric and Bootstrap Tests of Hypotheses", 2005;
@@ -108,7 +124,9 @@ def difference(
         classes: The classes of the task; by default `ser_core.metrics.class_names` of both.
         same_truth: False if the two are of different tasks on the same clips, such as arousal and valence, with equally
             many classes each; ``classes`` then says nothing. Answers to different questions cannot be swapped, so that
-            the p-value then is that of Student's t, as of `asymmetry`.
+            the p-value then is that of Student's t.
+        as_trained: Ask about other clusters only, with the seeds as they are, whose counts are averaged. For a system
+            that was made of another's seeds, and so has luck in common with them that their resamples cannot show.
         method: ``expanded`` or ``percentile``, see `ser_core.intervals.from_counts`.
         n_resamples: Number of resamples, and of random swaps.
         level: Nominal coverage.
@@ -128,46 +146,86 @@ def difference(
         >>> round(result.interval.value, 3), result.p_value, result.method
         (0.167, 1.0, 'exact permutation')
     """
-    resampling.check(method)
-    same_seeds = _check_paired(a, b, unit, same_truth)
-    if same_truth:
-        names = classes or sorted({*metrics.class_names(a), *metrics.class_names(b)})
-        tables = [intervals.counts(a, unit, names), intervals.counts(b, unit, names)]
-    else:
-        of_a, of_b = metrics.class_names(a), metrics.class_names(b)
-        if len(of_a) != len(of_b):
-            raise SerError(f"the tasks have different numbers of classes, {list(of_a)} and {list(of_b)}")
-        tables = [intervals.counts(a, unit, of_a), intervals.counts(b, unit, of_b)]
-        names = [" or ".join(pair) for pair in zip(of_a, of_b, strict=True)]
-    function = metrics.metric(metric, names)
-    rng = np.random.default_rng(seed)
-    value = float(function(tables[0].sum(axis=1)).mean() - function(tables[1].sum(axis=1)).mean())
-    refusal = intervals.why_refused(tables, metric, names, unit, min_effective, min_clusters)
-    low = high = p_value = np.nan
-    g = tables[0].shape[1]
-    if refusal is None:
-        first, second = resampling.resampled(tables, function, n_resamples, rng, same_seeds=same_seeds)
-        low, high = resampling.ends(first - second, level, method, g)
-        p_value = _student(value, first - second, g, tables)
-    result = Interval(value, low, high, level, method, unit, g, refusal, intervals.absences(tables[0], names))
-    if not same_truth:
-        return Difference(result, p_value, _STUDENT)
-    p_value, exact = resampling.swap_test(*(table.mean(axis=0) for table in tables), function, n_resamples, rng)
-    return Difference(result, p_value, f"{'exact' if exact else 'random'} permutation")
+    both = paired(a, b, metric, unit=unit, classes=classes, same_truth=same_truth)
+    return of_paired(
+        both.as_trained() if as_trained else both,
+        method=method,
+        n_resamples=n_resamples,
+        level=level,
+        seed=seed,
+        min_effective=min_effective,
+        min_clusters=min_clusters,
+    )
 
 
-_STUDENT = "Student's t of the resamples"
+def of_paired(
+    both: Paired,
+    *,
+    method: str = resampling.METHOD,
+    n_resamples: int = 10_000,
+    level: float = 0.95,
+    seed: int = 0,
+    min_effective: float = 3.0,
+    min_clusters: int = intervals.MIN_CLUSTERS,
+) -> Difference:
+    """Return the difference of two systems that `ser_core.pairing.paired` has counted, see `difference`.
 
+    Args:
+        both: The counts of both systems.
+        method: See `difference`.
+        n_resamples: See `difference`.
+        level: See `difference`.
+        seed: See `difference`.
+        min_effective: See `difference`.
+        min_clusters: See `difference`.
 
-def _student(value: float, draws: np.ndarray, n_clusters: int, tables: Sequence[np.ndarray]) -> float:
-    """Return the two-sided p-value of a difference in standard deviations of its resamples.
+    Returns:
+        As of `difference`.
 
-    A class that a few clusters have most of is known no better than those few allow: degrees of freedom are the
-    effective clusters of the class that has fewest, minus 1.
+    Examples:
+        >>> a = pd.DataFrame({"clip": list("abc"), "speaker": list("uvw"), "truth": "sad", "prediction": "sad"})
+        >>> of_paired(paired(a, a)).p_value
+        1.0
     """
-    error = np.nanstd(draws) * np.sqrt(n_clusters / (n_clusters - 1))
-    freedom = min(n for table in tables for n in intervals.effective(table) if n > 0) - 1
-    return float(2 * stats.t.sf(abs(value) / error, freedom)) if error else float(value == 0)
+    resampling.check(method)
+    value, g = both.value, len(both.clusters)
+    refusal = intervals.why_refused(both.tables, both.metric, both.classes, both.unit, min_effective, min_clusters)
+    low = high = p_value = error = freedom = np.nan
+    slack = 0.0
+    if refusal is None:
+        draws = both.resampled(n_resamples, np.random.default_rng(seed))
+        low, high = resampling.ends(draws, level, method, g, both.trainings)
+        slack = resampling.slack(draws, level, method, g, both.trainings)
+        p_value, error, freedom = _student(value, draws, g, both.tables, both.trainings)
+    note = intervals.absences(both.tables[0], both.classes)
+    result = Interval(value, low, high, level, method, both.unit, g, refusal, note, slack)
+    if not both.same_truth or max(map(len, both.tables)) > 1:
+        return Difference(result, p_value, STUDENT, error, freedom)
+    rng = np.random.default_rng([seed, 1])  # as of `ser_core.families.max_t`, whatever was resampled before
+    first, second = (table[0] for table in both.tables)
+    p_value, exact = resampling.swap_test(first, second, both.function, n_resamples, rng)
+    return Difference(result, p_value, f"{'exact' if exact else 'random'} permutation", error, freedom)
+
+
+STUDENT = "Student's t of the resamples"
+
+
+def _student(
+    value: float,
+    draws: np.ndarray,
+    n_clusters: int,
+    tables: Sequence[np.ndarray],
+    trainings: Sequence[np.ndarray],
+) -> tuple[float, float, float]:
+    """Return the two-sided p-value of a difference in standard errors of its resamples, the error and its freedom.
+
+    A class that a few clusters have most of is known no better than those few allow: the clusters' part has as many
+    degrees of freedom as the class that has fewest has effective clusters, less 1.
+    """
+    of_clusters = min(n for table in tables for n in intervals.effective(table) if n > 0) - 1
+    found = resampling.spread(draws, n_clusters, trainings, cluster_freedom=of_clusters)
+    p_value = 2 * stats.t.sf(abs(value) / found.error, found.freedom) if found.error else float(value == 0)
+    return float(p_value), found.error, found.freedom
 
 
 def asymmetry(
@@ -211,91 +269,24 @@ def asymmetry(
         >>> round(asymmetry((a, worse), (a.assign(**other), a.assign(**other))).interval.value, 3)
         0.167
     """
-    same_seeds = [_check_paired(*pair, unit, same_truth=True) for pair in (first, second)]
     if shared := set(first[0][unit]) & set(second[0][unit]):
         raise SerError(f"both parts have the {unit} {sorted(shared)[0]!r}; their clips must come from different ones")
-    values, draws, sizes, notes, counted, refusal = [], [], [], [], [], None
-    for number, (a, b) in enumerate((first, second)):
-        names = sorted({*metrics.class_names(a), *metrics.class_names(b)})
-        tables = [intervals.counts(table, unit, names) for table in (a, b)]
-        counted += tables
-        function = metrics.metric(metric, names)
-        refusal = refusal or intervals.why_refused(tables, metric, names, unit, 3.0, intervals.MIN_CLUSTERS)
-        rng = np.random.default_rng([seed, number])
-        of_a, of_b = resampling.resampled(tables, function, n_resamples, rng, same_seeds=same_seeds[number])
-        values.append(float(function(tables[0].sum(axis=1)).mean() - function(tables[1].sum(axis=1)).mean()))
-        draws.append(of_a - of_b)
-        sizes.append(tables[0].shape[1])
-        notes.append(intervals.absences(tables[0], names))
-    value, drawn, g = values[0] - values[1], draws[0] - draws[1], min(sizes)
-    low = high = p_value = np.nan
+    parts = [paired(a, b, metric, unit=unit) for a, b in (first, second)]
+    draws, refusal = [], None
+    for number, part in enumerate(parts):
+        refusal = refusal or intervals.why_refused(part.tables, metric, part.classes, unit, 3.0, intervals.MIN_CLUSTERS)
+        draws.append(part.resampled(n_resamples, np.random.default_rng([seed, number])))
+    value, drawn = parts[0].value - parts[1].value, draws[0] - draws[1]
+    g = min(len(part.clusters) for part in parts)
+    trainings = [way for part in parts for way in part.trainings]
+    counted = [table for part in parts for table in part.tables]
+    low = high = p_value = error = freedom = np.nan
+    slack = 0.0
     if refusal is None:
-        low, high = resampling.ends(drawn, level, resampling.METHOD, g)
-        p_value = _student(value, drawn, g, counted)
+        low, high = resampling.ends(drawn, level, resampling.METHOD, g, trainings)
+        slack = resampling.slack(drawn, level, resampling.METHOD, g, trainings)
+        p_value, error, freedom = _student(value, drawn, g, counted, trainings)
+    notes = [intervals.absences(part.tables[0], part.classes) for part in parts]
     note = "; ".join(dict.fromkeys(filter(None, notes)))
-    return Difference(Interval(value, low, high, level, resampling.METHOD, unit, g, refusal, note), p_value, _STUDENT)
-
-
-def _check_paired(a: pd.DataFrame, b: pd.DataFrame, unit: str, same_truth: bool) -> bool:
-    """Raise unless a and b pair clip by clip; return whether they have the same seeds."""
-    a, b = metrics.validate(a), metrics.validate(b)
-    same_seeds = set(a["seed"]) == set(b["seed"])
-    facts = []
-    for table in (a, b):
-        if unit not in table:
-            raise SerError(f"the predictions have no column '{unit}'; they have {list(table.columns)}")
-        seeds, clips = table["seed"].nunique(), table["clip"].nunique()
-        if not same_seeds and len(table) != seeds * clips:
-            raise SerError(
-                f"the systems have different seeds, {a['seed'].unique().tolist()} and {b['seed'].unique().tolist()}, "
-                f"and not every seed covers the same clips; compare systems run with the same seeds"
-            )
-        keys = ["seed", "clip"] if same_seeds else ["clip"]
-        facts.append(table.drop_duplicates(keys).set_index(keys)[["truth"] * same_truth + [unit] * (unit != "clip")])
-    first, second = facts
-    only_a, only_b = first.index.difference(second.index), second.index.difference(first.index)
-    if len(only_a) or len(only_b):
-        example = _key((only_a if len(only_a) else only_b)[0])
-        raise SerError(
-            f"the systems cover different clips: {len(first)} and {len(second)}, {len(only_a)} only in the first and "
-            f"{len(only_b)} only in the second, such as {example}; a paired difference needs the same"
-        )
-    for column in first:
-        other = second[column].reindex(first.index)
-        differ = (first[column].astype("object") != other.astype("object")).to_numpy()
-        if differ.any():
-            clip, x, y = _key(first.index[differ][0]), first[column][differ].iloc[0], other[differ].iloc[0]
-            raise SerError(f"the systems differ in {column} in {differ.sum()} rows, first {clip}: {x!r} != {y!r}")
-    return same_seeds
-
-
-def _key(key: object) -> str:
-    return f"clip '{key[1]}' of seed {key[0]}" if isinstance(key, tuple) else f"clip '{key}'"
-
-
-def holm(p_values: Sequence[float]) -> np.ndarray:
-    """Return p-values adjusted for their number by Holm's step-down method, in the order given.
-
-    Source:
-        Holm, "A simple sequentially rejective multiple test procedure", Scandinavian Journal of Statistics 6, 1979.
-
-    Args:
-        p_values: The m p-values of a family of comparisons, in [0, 1].
-
-    Returns:
-        Shape (m,), in [0, 1].
-
-    Raises:
-        SerError: If one is missing or not in [0, 1].
-
-    Examples:
-        >>> holm([0.01, 0.04, 0.03]).round(3).tolist()
-        [0.03, 0.06, 0.06]
-    """
-    p = np.asarray(p_values, dtype=float)
-    if not ((p >= 0) & (p <= 1)).all():
-        raise SerError(f"p-values must be in [0, 1], got {p.tolist()}")
-    order = np.argsort(p, kind="stable")
-    adjusted = np.empty_like(p)
-    adjusted[order] = np.minimum(1, np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)))
-    return adjusted
+    result = Interval(value, low, high, level, resampling.METHOD, unit, g, refusal, note, slack)
+    return Difference(result, p_value, STUDENT, error, freedom)

@@ -30,6 +30,7 @@ class Interval:
         n_clusters: How many of them.
         refusal: Why there is no interval; None when there is one.
         note: What must be said beside the value, as ``absent class: sad``; else empty.
+        slack: How far an end may lie from where infinitely many resamples would put it: two standard errors.
     """
 
     value: float
@@ -41,6 +42,24 @@ class Interval:
     n_clusters: int
     refusal: str | None = None
     note: str = ""
+    slack: float = 0.0
+
+    def side(self, of: float = 0.0) -> int:
+        """Return 1 or -1 if the whole interval is above or below a value, else 0.
+
+        An end within `slack` of it touches it: on which side it lies is the random numbers' doing. 0 also when there
+        is no interval.
+
+        Args:
+            of: The value, as 0 for a difference, or chance for a score.
+
+        Examples:
+            >>> Interval(0.03, 0.001, 0.06, 0.95, "expanded", "speaker", 24).side()
+            1
+            >>> Interval(0.03, 0.001, 0.06, 0.95, "expanded", "speaker", 24, slack=0.002).side()
+            0
+        """
+        return int(self.low > of + self.slack) - int(self.high < of - self.slack)
 
     def text(self, percent: bool = False, digits: int | None = None, signed: bool = False, reasons: bool = True) -> str:
         """Return the score for prose and tables.
@@ -48,7 +67,7 @@ class Interval:
         Args:
             percent: Show 61.2 for 0.612.
             digits: Decimals; 3, or 1 with ``percent``.
-            signed: Show a plus sign.
+            signed: Show a plus sign, and ±0.0 for an end that touches 0, see `side`.
             reasons: Show why there is no interval; False for the score alone then.
 
         Examples:
@@ -65,6 +84,11 @@ class Interval:
             f"{round(100 * x if percent else x, digits) + 0.0:{'+' if signed else ''}.{digits}f}"
             for x in (self.value, self.low, self.high)
         )
+        if signed and 0 < self.slack:
+            low, high = (
+                f"±{0:.{digits}f}" if abs(end) <= self.slack else shown
+                for end, shown in ((self.low, low), (self.high, high))
+            )
         if self.refusal is None:
             return f"{value} [{low}, {high}]"
         return f"{value} (no interval: {self.refusal})" if reasons else value
@@ -132,6 +156,26 @@ def effective(counts: np.ndarray) -> np.ndarray:
     return np.divide(total**2, (clips**2).sum(axis=0), out=np.zeros_like(total), where=total > 0)
 
 
+def design(predictions: pd.DataFrame) -> tuple[int, ...] | None:
+    """Return how the trainings of predictions are crossed, as (3, 3) for three draws of dev speakers with three seeds.
+
+    Args:
+        predictions: See `ser_core.metrics.validate`. A column ``draw`` beside ``seed`` numbers the draws; the i-th
+            smallest ``seed`` of each draw is the same seed.
+
+    Returns:
+        The numbers of draws and of seeds, or None if there is no such column or not every draw has as many seeds.
+
+    Examples:
+        >>> design(pd.DataFrame({"draw": [0, 0, 1, 1], "seed": [0, 1, 2, 3]}))
+        (2, 2)
+    """
+    if "draw" not in predictions:
+        return None
+    seeds = predictions.groupby("draw")["seed"].nunique()
+    return (len(seeds), int(seeds.iloc[0])) if seeds.nunique() == 1 else None
+
+
 def interval(predictions: pd.DataFrame, metric: str = "uar", *, unit: str = "speaker", **options) -> Interval:
     """Return a metric of predictions with its bootstrap interval over speakers.
 
@@ -153,7 +197,9 @@ def interval(predictions: pd.DataFrame, metric: str = "uar", *, unit: str = "spe
         '0.83 [0.33, 1.00]'
     """
     names = options.pop("classes", None) or metrics.class_names(metrics.validate(predictions))
-    return from_counts(counts(predictions, unit, names), metric, classes=names, unit=unit, **options)
+    return from_counts(
+        counts(predictions, unit, names), metric, classes=names, unit=unit, design=design(predictions), **options
+    )
 
 
 def from_counts(
@@ -162,6 +208,7 @@ def from_counts(
     *,
     classes: Sequence[str],
     unit: str = "speaker",
+    design: Sequence[int] | None = None,
     method: str = resampling.METHOD,
     n_resamples: int = 10_000,
     level: float = 0.95,
@@ -172,8 +219,10 @@ def from_counts(
     """Return the bootstrap interval of a metric from confusion counts.
 
     A resample draws as many clusters as there are, with replacement, and takes all clips of each. With several
-    seeds it also draws as many seeds and averages the metric over them: seeds are a second level and never more
-    clips. (Resampling both factors is slightly too wide rather than too narrow: Owen 2007.)
+    seeds it also draws as many of their deviations from the mean over seeds (see `ser_core.resampling.deviations`):
+    seeds are a second level and never more clips. With one seed, what another training would give is not covered.
+    (Both levels count how seeds differ from cluster to cluster, so that the interval is slightly too wide rather than
+    too narrow: Owen 2007.)
 
     Source:
         Hesterberg, "What teachers should know about the bootstrap", American Statistician 69, 2015 (``expanded``);
@@ -186,6 +235,7 @@ def from_counts(
         metric: One of `ser_core.metrics.METRICS`, or ``recall:<class>`` or ``f1:<class>``.
         classes: The K classes in order.
         unit: What a cluster is, for messages.
+        design: How the S trainings are crossed, see `design`; by default S seeds.
         method: ``expanded``: percentiles moved outwards by the factor that a t interval has over a normal one with
             the plug-in variance; or ``percentile``, plainly those, which are too short when clusters are few.
         n_resamples: Number of resamples.
@@ -206,11 +256,15 @@ def from_counts(
     function = metrics.metric(metric, classes)
     value = float(function(counts.sum(axis=1)).mean())
     refusal = why_refused([counts], metric, classes, unit, min_effective, min_clusters)
-    low = high = np.nan
+    low, high, slack = np.nan, np.nan, 0.0
     if refusal is None:
-        (values,) = resampling.resampled([counts], function, n_resamples, np.random.default_rng(seed), same_seeds=True)
-        low, high = resampling.ends(values, level, method, counts.shape[1])
-    return Interval(value, low, high, level, method, unit, counts.shape[1], refusal, absences(counts, classes))
+        (values,) = resampling.resampled(
+            [counts], function, n_resamples, np.random.default_rng(seed), same_seeds=True, designs=[design]
+        )
+        trainings = resampling.deviations(function(counts.sum(axis=1)), design)
+        low, high = resampling.ends(values, level, method, counts.shape[1], trainings)
+        slack = resampling.slack(values, level, method, counts.shape[1], trainings)
+    return Interval(value, low, high, level, method, unit, counts.shape[1], refusal, absences(counts, classes), slack)
 
 
 def absences(counts: np.ndarray, classes: Sequence[str]) -> str:

@@ -1,11 +1,26 @@
 """What we say of predictions: scores of Runs, differences between them, and the score sheet of any file."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 
-from ser_core import baselines, calibration, comparisons, dialogues, intervals, metrics, resampling, runs
+from ser_core import (
+    baselines,
+    calibration,
+    comparisons,
+    corpora,
+    dialogues,
+    families,
+    halves,
+    intervals,
+    metrics,
+    procedure,
+    resampling,
+    runs,
+)
 from ser_core.clips import corpus_of
-from ser_core.errors import SerError
+from ser_core.errors import RefusalError, SerError
 
 Name = str | tuple[str, ...]
 NAMES = {"uar": "UAR", "wa": "WA (accuracy)", "macro_f1": "macro F1", "weighted_f1": "weighted F1"}
@@ -47,40 +62,117 @@ def score(name: Name, metric: str = "uar", *, unit: str = "speaker", **options) 
         **options: See `ser_core.intervals.from_counts`.
 
     Returns:
-        The score with its interval, or with the reason why it has none.
+        The score with its interval, or with the reason why it has none; see `why_merged_refused` for one of merged
+        corpora.
 
     Raises:
         SerError: If there is no such Run, or its corpus is not of dialogues.
     """
-    return intervals.interval(predictions_of(name, unit), metric, unit=unit, **options)
+    table = predictions_of(name, unit)
+    found = intervals.interval(table, metric, unit=unit, **options)
+    why = why_merged_refused(name, table, metric, unit)
+    return found if why is None else replace(found, low=np.nan, high=np.nan, refusal=why, slack=0.0)
+
+
+def why_merged_refused(name: Name, predictions: pd.DataFrame, metric: str = "uar", unit: str = "speaker") -> str | None:
+    """Return why a score of merged corpora has no interval, or None if it may have one.
+
+    Merging does not make people of two women: where one of the corpora is refused an interval alone, so is the whole.
+    To resample within each corpus would not help. A part of two speakers has three different resamples, and it would
+    then say that its share of the clips hardly varies.
+
+    Args:
+        name: As for `predictions_of`; with ``@<corpus>`` a Run is scored on that corpus alone, and none is merged.
+        predictions: Those of that name.
+        metric: See `ser_core.intervals.interval`.
+        unit: What is resampled.
+
+    Raises:
+        SerError: If there is no such Run.
+    """
+    names = [name] if isinstance(name, str) else name
+    if all("@" in one or len(corpora.parts(runs.info(one)["cell"]["corpus"])) == 1 for one in names):
+        return None
+    classes, word = metrics.class_names(predictions), metric.partition(":")[2]
+    for corpus, part in predictions.groupby(corpus_of(predictions["clip"]).to_numpy()):
+        if word and word not in set(part["truth"]):
+            continue
+        tables = [intervals.counts(part, unit, classes)]
+        if why := intervals.why_refused(tables, metric, classes, unit, 3.0, intervals.MIN_CLUSTERS):
+            return f"{corpus} alone: {why}"
+    return None
+
+
+def over_divisions(name: str, metric: str = "uar", **options) -> intervals.Interval:
+    """Return the mean of a metric over divisions, with an interval for other people to test *and* to train on.
+
+    Args:
+        name: Name of a Run whose seeds are divisions (``splits: per-seed``).
+        metric: One of `ser_core.metrics.METRICS`.
+        **options: See `ser_core.procedure.interval`.
+
+    Returns:
+        The mean with the interval of `ser_core.procedure.interval`, widened by `ser_core.halves.factor` of the corpus.
+
+    Raises:
+        SerError: If there is no such Run, or its seeds share one division.
+    """
+    return procedure.interval(predictions_of(name), _factor(name), metric, division="seed", **options)
+
+
+def difference_over_divisions(first: str, second: str, metric: str = "uar", **options) -> comparisons.Difference:
+    """Return the mean difference of two Runs over the same divisions, with an interval as of `over_divisions`.
+
+    Args:
+        first: Name of a Run whose seeds are divisions.
+        second: Name of another with the same divisions.
+        metric: One of `ser_core.metrics.METRICS`.
+        **options: See `ser_core.procedure.difference`.
+
+    Raises:
+        SerError: As `over_divisions`, or if the divisions are not the same.
+    """
+    tables = (predictions_of(one) for one in (first, second))
+    return procedure.difference(*tables, _factor(first), metric, division="seed", **options)
+
+
+def _factor(name: str) -> float:
+    cell = runs.info(name)["cell"]
+    if cell.get("splits") != "per-seed":
+        raise SerError(f"the seeds of Run '{name}' share one division; expected one with splits: per-seed")
+    return halves.factor(cell["corpus"])
 
 
 def differences(pairs: pd.DataFrame, metric: str = "uar", *, unit: str = "speaker", **options) -> pd.DataFrame:
-    """Return paired differences of Runs, with p-values corrected for the family they form.
+    """Return paired differences of Runs, with p-values adjusted for the family they form.
 
     Args:
         pairs: One row a comparison, with the columns ``first`` and ``second``: names of Runs, see `predictions_of`.
-            Other columns are kept.
+            A column ``as_trained``, if there is one, says where seeds are taken as they are, see
+            `ser_core.comparisons.difference`. Other columns are kept.
         metric: One of `ser_core.metrics.METRICS`.
         unit: What is resampled, and swapped by, as for `experiment`.
         **options: See `ser_core.comparisons.difference`.
 
     Returns:
-        The table with the columns ``difference`` (first minus second), ``value``, ``p`` and ``p_holm``; all rows
-        are one family for Holm's correction.
+        The table with the columns of `ser_core.families.differences`, first minus second; all rows that have an
+        interval are one family.
 
     Raises:
+        RefusalError: If two Runs are of merged corpora that have no interval, see `why_merged_refused`.
         SerError: If a Run is not there, two Runs do not cover the same clips, or a corpus is not of dialogues.
     """
     found = {name: predictions_of(name, unit) for name in {*pairs["first"], *pairs["second"]}}
-    compared = [
-        comparisons.difference(found[first], found[second], metric, unit=unit, **options)
-        for first, second in zip(pairs["first"], pairs["second"], strict=True)
-    ]
-    p = [result.p_value for result in compared]
-    return pairs.assign(
-        difference=compared, value=[result.interval.value for result in compared], p=p, p_holm=comparisons.holm(p)
-    )
+    for name, table in found.items():
+        if why := why_merged_refused(name, table, metric, unit):
+            raise RefusalError(
+                f"no differences of '{name}', which merges corpora, have an interval ({why}); compare on one of them, "
+                f"'{name}@<corpus>', or subtract the scores"
+            )
+    both = [(found[first], found[second]) for first, second in zip(pairs["first"], pairs["second"], strict=True)]
+    held = pairs["as_trained"] if "as_trained" in pairs else None
+    compared = families.differences(both, metric, unit=unit, as_trained=held, **options).set_index(pairs.index)
+    return pairs.assign(**compared)
 
 
 def dev_scores(name: str) -> pd.Series:
@@ -135,7 +227,8 @@ def predictions_of(name: Name, unit: str = "speaker") -> pd.DataFrame:
 
     Args:
         name: ``<experiment>/<system>``; with ``@<corpus>`` behind it those for the clips of that corpus only, where a
-            Run tests several. Of a tuple of such names every seed of every Run is a training, numbered as a seed.
+            Run tests several. Of a tuple of such names every seed of every Run is a training, numbered as a seed; the
+            column ``draw`` numbers the Runs, with whose seeds they are crossed (see `ser_core.intervals.design`).
         unit: As for `experiment`.
 
     Raises:
@@ -151,7 +244,8 @@ def predictions_of(name: Name, unit: str = "speaker") -> pd.DataFrame:
                 )
         most = 1 + max(table["seed"].max() for table in tables)
         return pd.concat(
-            [table.assign(seed=most * number + table["seed"]) for number, table in enumerate(tables)], ignore_index=True
+            [table.assign(seed=most * number + table["seed"], draw=number) for number, table in enumerate(tables)],
+            ignore_index=True,
         )
     name, _, tested = name.partition("@")
     run = runs.read(name)

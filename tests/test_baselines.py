@@ -1,3 +1,4 @@
+import itertools
 import os
 from pathlib import Path
 
@@ -5,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.dummy import DummyClassifier
+from sklearn.metrics import balanced_accuracy_score
 
 from ser_core import baselines, metrics
 from ser_core.errors import RefusalError, SerError
@@ -104,12 +106,47 @@ def test_floors_score_what_the_functions_predict_and_say_what_is_unknown():
     clips = corpus()
     folds = folds_of(clips, np.arange(len(clips)) % 3)
     table = baselines.floors(clips, folds)
-    assert table.index.tolist() == ["majority", "chance", "speaker", "sentence", "gender", "session"]
+    assert table.index.tolist() == ["majority", "chance", "speaker", "sentence", "gender", "session", "corpus"]
     for floor in ("speaker", "gender"):
         assert table.loc[floor, "uar"] == pytest.approx(score(baselines.lookup(clips, folds, floor))["uar"])
     assert table.loc["majority", "wa"] == pytest.approx(score(baselines.majority(clips, folds))["wa"])
     assert np.isnan(table.loc["sentence", "uar"]) and table.loc["sentence", "reason"] == "the corpus states no sentence"
     assert table.loc["speaker", "known"] == 1
+
+
+def merged():
+    """Two corpora alike in two emotions; one of them alone has a third."""
+    clips = corpus()
+    clips["corpus"] = np.where(np.arange(len(clips)) % 2, "first", "second")
+    clips["emotion"] = np.array(["angry", "happy", "angry", "happy", "calm"])[np.arange(len(clips)) // 2 % 5]
+    clips.loc[(clips["emotion"] == "calm") & (clips["corpus"] == "first"), "emotion"] = "angry"
+    return clips
+
+
+def test_a_corpus_gives_away_the_class_that_it_alone_has():
+    clips = merged()
+    folds = folds_of(clips, np.arange(len(clips)) // 10 % 3)
+    found = score(baselines.lookup(clips, folds, "corpus", "uar"))["uar"]
+    # All clips of 'calm', and of the other corpus's answer the share that it has of that emotion.
+    share = pd.crosstab(clips["corpus"], clips["emotion"], normalize="columns")
+    assert found == pytest.approx((1 + share.loc["first"].max()) / 3)
+    assert score(baselines.lookup(clips, folds, "corpus"))["uar"] < found - 0.1
+    assert baselines.floors(clips, folds, "uar").loc["corpus", "uar"] == pytest.approx(found)
+
+
+def test_no_other_answer_to_a_corpus_has_a_larger_uar_than_its_look_up():
+    clips = merged()
+    folds = folds_of(clips, np.arange(len(clips)) // 10 % 3)
+    found = score(baselines.lookup(clips, folds, "corpus", "uar"))["uar"]
+    for answers in itertools.product(["angry", "calm", "happy"], repeat=2):
+        answer = clips["corpus"].map(dict(zip(["first", "second"], answers, strict=True)))
+        assert balanced_accuracy_score(clips["emotion"], answer) <= found + 1e-9
+
+
+def test_one_corpus_alone_is_no_floor():
+    clips = corpus().assign(corpus="toy")
+    row = baselines.floors(clips, folds_of(clips, np.arange(len(clips)) % 3)).loc["corpus"]
+    assert np.isnan(row["uar"]) and row["reason"] == "all clips are of one corpus"
 
 
 def test_what_cannot_be_looked_up_is_refused():
@@ -119,6 +156,8 @@ def test_what_cannot_be_looked_up_is_refused():
         baselines.lookup(clips, folds, "sentence")
     with pytest.raises(SerError, match="no look-up by 'mood'; there are"):
         baselines.lookup(clips, folds, "mood")
+    with pytest.raises(SerError, match="no look-up for the metric 'f1'; there are those for 'wa' and 'uar'"):
+        baselines.lookup(clips, folds, "speaker", "f1")
     with pytest.raises(SerError, match="clips that are not in the Clips table, first 'toy/000'"):
         baselines.majority(clips.iloc[5:], folds)
     with pytest.raises(SerError, match="fold 0 has no train clip"):

@@ -151,3 +151,30 @@ def test_bad_arguments_say_what_to_do():
         intervals.interval(table.assign(speaker=None))
     with pytest.raises(SerError, match="no interval method 'bca'; there are"):
         intervals.interval(table, method="bca")
+
+
+def test_crossed_draws_and_seeds_are_two_ways_in_which_trainings_differ():
+    draws = [system(0.3 + 0.3 * number, seeds=2, seed=5 * number).assign(draw=number) for number in range(2)]
+    table = pd.concat([one.assign(seed=one["seed"] + 2 * number) for number, one in enumerate(draws)])
+    assert intervals.design(table) == (2, 2) and intervals.design(table.drop(columns="draw")) is None
+    assert intervals.design(table[table["seed"] != 3]) is None
+    crossed, independent = intervals.interval(table), intervals.interval(table.drop(columns="draw"))
+    assert crossed.value == independent.value
+    # Draws that differ by thirty points are two, not four, trainings.
+    assert crossed.high - crossed.low > 1.2 * (independent.high - independent.low)
+
+
+def test_an_end_within_the_error_of_the_random_numbers_touches_zero():
+    def of(low, high, slack):
+        return intervals.Interval(0.035, low, high, 0.95, "expanded", "speaker", 24, slack=slack)
+
+    assert of(0.001, 0.07, 0.002).text(percent=True, signed=True) == "+3.5 [±0.0, +7.0]"
+    assert of(-0.001, 0.07, 0.002).text(percent=True, signed=True) == "+3.5 [±0.0, +7.0]"
+    assert of(0.003, 0.07, 0.002).text(percent=True, signed=True) == "+3.5 [+0.3, +7.0]"
+    assert of(0.001, 0.07, 0.002).text(percent=True) == "3.5 [0.1, 7.0]"
+    signs = [
+        of(*ends).side() for ends in ((0.003, 0.07, 0.002), (0.001, 0.07, 0.002), (-0.07, -0.003, 0.002), (-1, 1, 0))
+    ]
+    assert signs == [1, 0, -1, 0]
+    assert [of(0.251, 0.4, 0.002).side(chance) for chance in (0.2, 0.25, 0.3, 0.5)] == [1, 0, 0, -1]
+    assert intervals.Interval(0.5, np.nan, np.nan, 0.95, "expanded", "speaker", 4, "few").side() == 0

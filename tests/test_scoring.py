@@ -4,7 +4,7 @@ import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
 
 from ser_core import runs, scoring
-from ser_core.errors import SerError
+from ser_core.errors import RefusalError, SerError
 
 
 @pytest.fixture
@@ -66,8 +66,9 @@ def test_experiment_scores_and_differences(predictions, tmp_path, monkeypatch):
     pairs = pd.DataFrame({"first": ["toy/b", "toy/a"], "second": ["toy/a", "toy/a"]})
     compared = scoring.differences(pairs, n_resamples=500)
     assert compared["value"].tolist() == pytest.approx([1 - table.loc["a", "value"], 0.0])
-    assert compared["p_holm"].iloc[0] == pytest.approx(min(1, 2 * compared["p"].iloc[0]))
-    assert compared["p"].iloc[1] == 1.0
+    # The other one of the family, a system against itself, differs in no swap, so that it costs nothing.
+    assert compared["p_adjusted"].tolist() == pytest.approx([compared["p"].iloc[0], 1.0])
+    assert compared["clear"].tolist() == [True, False] and set(compared["correction"]) == {"max-T"}
 
 
 def test_dev_scores_and_seconds_of_grids_networks_and_fusions(predictions, tmp_path, monkeypatch):
@@ -155,9 +156,26 @@ def test_differences_of_corpora_and_of_several_runs(unions):
     uar = mean_uar(unions["emodb"])
     expected = [mean_uar(*unions.values()) - uar, mean_uar(unions["savee"]) - uar, 0.0]
     assert compared["value"].tolist() == pytest.approx(expected)
-    assert compared["p"].iloc[2] == 1.0 and (compared["p_holm"] >= compared["p"]).all()
+    assert compared["p"].iloc[2] == 1.0 and (compared["p_adjusted"] >= compared["p"]).all()
+    # Two of them have several seeds, of which swaps say nothing.
+    assert set(compared["correction"]) == {"Holm"}
     with pytest.raises(SerError, match="different clips: 280 and 160"):
         scoring.differences(pd.DataFrame({"first": ["toy/savee"], "second": ["toy/emodb@urdu"]}))
+
+
+def test_merged_corpora_have_an_interval_only_if_each_of_them_has(unions):
+    assert scoring.score("toy/emodb", n_resamples=200).refusal is None
+    few = scoring.predictions_of("toy/emodb")
+    few.loc[few["clip"].str.startswith("emodb/"), "speaker"] = "emodb/0"
+    few.loc[few["clip"].isin(["emodb/000", "emodb/001"]), "speaker"] = "emodb/1"
+    runs.write(runs.Run("toy", "few", few, runs.info("toy/emodb")))
+    found = scoring.score("toy/few", n_resamples=200)
+    assert found.refusal == "emodb alone: 2 speakers, fewer than 5" and np.isnan(found.low)
+    assert found.value == pytest.approx(mean_uar(few))
+    assert scoring.score("toy/few@urdu", n_resamples=200).refusal is None
+    pairs = pd.DataFrame({"first": ["toy/few"], "second": ["toy/emodb"]})
+    with pytest.raises(RefusalError, match="emodb alone: 2 speakers, fewer than 5.; compare on one of them"):
+        scoring.differences(pairs, n_resamples=200)
 
 
 def test_runs_on_other_clips_are_no_seeds_of_one_system(unions):
