@@ -22,7 +22,7 @@ import transformers
 
 from ser_core.encoders.base import pad
 from ser_core.encoders.text import TextEncoder
-from ser_core.multimodal import KINDS, FusionClassifier
+from ser_core.multimodal import HEADS, FusionClassifier
 
 N_CLASSES, BATCH = 8, 16
 READERS = {
@@ -65,7 +65,7 @@ def main() -> None:
     with torch.no_grad():
         kept = [states(batch) for batch in made]
     heads = {
-        kind: FusionClassifier(encoder, reader, N_CLASSES, kind=kind).head.to(given.device).eval() for kind in KINDS
+        kind: FusionClassifier(encoder, reader, N_CLASSES, kind=kind).head.to(given.device).eval() for kind in HEADS
     }
 
     def rate(side, over) -> float:
@@ -84,7 +84,7 @@ def main() -> None:
     middle = {name: side_by_side.spread(values) for name, values in rates.items()}
     results = {
         "clips_per_second": middle,
-        "share_of_encoders": {kind: round(middle["encoders"]["median"] / middle[kind]["median"], 4) for kind in KINDS},
+        "share_of_encoders": {kind: round(middle["encoders"]["median"] / middle[kind]["median"], 4) for kind in HEADS},
         "head_parameters": {kind: sum(p.numel() for p in head.parameters()) for kind, head in heads.items()},
         "reader_parameters": sum(parameter.numel() for parameter in reader.parameters()),
     }

@@ -55,6 +55,13 @@ PRAAT31 = {
     "undefined": 0.0,
 }
 
+PRAAT31_COLUMNS = (
+    *(f"mfcc_{i}" for i in range(1, 14)),
+    *(f"chroma_{i}" for i in range(1, 13)),
+    *("zcr", "rms", "spec_centroid", "f0_mean", "jitter", "shimmer"),
+)
+"""Names of the values of `praat31`, known without librosa, whose import warns in a notebook without widgets."""
+
 
 def librosa94(samples: np.ndarray, rate: int) -> dict[str, float]:
     """Return 12 chroma, 60 mel, 20 MFCC, the zero-crossing rate and the spectral centroid, means over frames.

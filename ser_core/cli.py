@@ -46,6 +46,10 @@ def _fail(message: str) -> NoReturn:
     raise SystemExit(2)
 
 
+def _note(line: str) -> None:
+    print(f"ser: {line}", file=sys.stderr)
+
+
 def _bars() -> bool:
     """Return whether to show progress bars: to a person, not in a log."""
     return sys.stderr.isatty()
@@ -230,6 +234,7 @@ def transcribe(
 def run(
     experiment: Annotated[Path, typer.Argument(help="An experiment file, such as experiments/ladder.yaml.")],
     only: Annotated[str, typer.Option(help="Only systems whose name contains this.")] = "",
+    system: Annotated[list[str] | None, typer.Option(help="Only the system of this name; may be repeated.")] = None,
     jobs: Annotated[int, typer.Option(help="Processes; -1 is one per core.")] = -1,
 ) -> None:
     """Make the Runs of an experiment that are missing or out of date; goes on where it was stopped."""
@@ -238,8 +243,45 @@ def run(
     loaded = experiments.load(experiment)
     for row in loaded.refused.itertuples():
         print(f"refused: {row.corpus} {row.what}: {row.reason}", file=sys.stderr)
-    made = runner.run(loaded, only=only, jobs=jobs, progress=_bars())
+    made = runner.run(loaded, only=only, systems=system or (), jobs=jobs, progress=_bars(), note=_note)
     print(f"{loaded.name}: {len(made)} Runs made, {len(loaded.cells)} systems in the experiment")
+
+
+@app.command()
+def verify(
+    experiments: Annotated[list[str] | None, typer.Argument(help="Names of experiments; all if none is given.")] = None,
+    runs: Annotated[int | None, typer.Option(min=1, help="How many Runs, drawn at random; all if not given.")] = None,
+    folds: Annotated[int, typer.Option(min=0, help="How many folds of each, drawn at random; 0 for all.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the draws.")] = 0,
+    system: Annotated[list[str] | None, typer.Option(help="Only the system of this name; may be repeated.")] = None,
+    max_seconds: Annotated[
+        float, typer.Option(min=0, help="Leave out Runs a fold of which takes longer; 0 for none.")
+    ] = 60,
+    jobs: Annotated[int, typer.Option(help="Processes; -1 is one per core.")] = -1,
+    record: Annotated[
+        Path | None, typer.Option(help="Append what came out to this file, such as results/verified.jsonl.")
+    ] = None,
+) -> None:
+    """Fit folds of committed Runs again by today's code; exit with status 1 if one differs from what is recorded."""
+    from ser_core import verification
+
+    names = verification.choose(experiments or (), n_runs=runs, seed=seed, systems=system or ())
+    if record:
+        verification.check_record(record)
+
+    def done(verified: verification.Verified) -> None:
+        print(verified.text(), flush=True)
+        if record:
+            verification.append(verified, record)
+
+    found = verification.run_all(
+        names, n_folds=folds or None, seed=seed, max_seconds=max_seconds or None, jobs=jobs, done=done
+    )
+    print(verification.total(found))
+    if not any(one.folds or one.wrong for one in found):
+        raise SerError(f"nothing was verified: {found[0].run}: {found[0].missing}")
+    if any(one.failed for one in found):
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -13,7 +13,7 @@ _RANGES = {"noise_snr_db": (-20, 100), "gain_db": (-60, 60), "speed": (0.5, 2), 
 _MASKS = {"time_masks": "time_mask_frames", "frequency_masks": "frequency_mask_bins"}
 
 FUSIONS = ("concat", "plain-concat", "gated", "cross-attention")
-"""The kinds of `ser_core.multimodal.KINDS`, here by name so that a file can be read without torch."""
+"""The kinds of `ser_core.multimodal.HEADS`, here by name so that a file can be read without torch."""
 WORDS = {
     "own": "what is said in the clip",
     "constant": "one sentence for every clip",

@@ -103,7 +103,8 @@ def test_cards_that_cannot_be_read(urdu):
     cards.path("urdu").parent.mkdir()
     for text, message in (
         ("Hello", "no YAML header"),
-        ("---\na: [\n---\n", "no YAML header"),
+        ("---\na: [\n---\n", r"urdu.md: not valid YAML \(line 3: "),
+        ("---\nname: a\nname: b\n---\n", "urdu.md, line 3: the key 'name' stands in line 2 too"),
         ("---\na: 1\n---\n", "lacks"),
     ):
         cards.path("urdu").write_text(text)

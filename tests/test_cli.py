@@ -106,7 +106,7 @@ def test_help_starts_without_what_the_commands_need():
 
 def test_every_option_is_explained():
     commands = typer.main.get_command(cli.app).commands
-    assert set(commands) == {"fetch", "card", "audit", "features", "transcribe", "run", "score"}
+    assert set(commands) == {"fetch", "card", "audit", "features", "transcribe", "run", "verify", "score"}
     for name, command in commands.items():
         assert command.help.endswith(".")
         for parameter in command.params:
@@ -474,7 +474,7 @@ def test_card_of_what_is_not_there_is_one_line(refused, urdu, monkeypatch):
     monkeypatch.delenv("SER_DATA")
     refused("card", "urdu", "--check", match="no recordings of urdu: set SER_DATA")
     cards.path("urdu").write_text("---\na: [\n---\n")
-    refused("card", "urdu", match="no YAML header")
+    refused("card", "urdu", match="urdu.md: not valid YAML")
 
 
 # ser features
@@ -723,5 +723,7 @@ def test_run_of_no_experiment_is_one_line(refused, trial):
     refused("run", trial, match="trial.yaml: not valid YAML")
     trial.write_bytes(b"name: \xff")
     refused("run", trial, match="trial.yaml: not valid YAML")
+    trial.write_text("name: trial\nname: other")
+    refused("run", trial, match="trial.yaml, line 2: the key 'name' stands in line 1 too; keep one of them")
     trial.write_text("just words")
     refused("run", trial, match="trial.yaml: expected a mapping")

@@ -4,9 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-import yaml
 
-from ser_core import corpora, store
+from ser_core import corpora, store, yamlfile
 from ser_core.errors import SerError
 
 
@@ -38,7 +37,7 @@ def load(name: str) -> Card:
     """Return the card of a corpus.
 
     Raises:
-        SerError: If there is no such corpus or card, or it has no YAML header.
+        SerError: If there is no such corpus or card, or its YAML header is missing or not valid.
 
     Examples:
         >>> load("urdu").header["declared"]["speakers"]
@@ -49,10 +48,10 @@ def load(name: str) -> Card:
         raise SerError(f"{file}: no such card; run `ser card {name} --write`")
     try:
         start, header, prose = file.read_text().split("---\n", 2)
-        header = yaml.safe_load(header)
-    except (ValueError, yaml.YAMLError) as error:
+    except ValueError as error:
         reason = " ".join(str(error).split())
         raise SerError(f"{file}: no YAML header between two lines of '---' at its start ({reason})") from error
+    header = yamlfile.parse(header, file, above=1)
     if start or not isinstance(header, dict) or not {"declared", "measured"} <= header.keys():
         raise SerError(f"{file}: its header lacks 'declared' or 'measured'; run `ser card {name} --write`")
     return Card(header, prose.strip() + "\n")

@@ -26,7 +26,7 @@ class Extractor:
             `ser_core.features.texts.SENTENCES`, ``function(turns)`` gives a row for each clip's turns.
         may_be_undefined: Columns that ``function`` may return as NaN, such as the pitch of a clip without
             voice; the store keeps them as ``parameters["undefined"]`` and lists the clips.
-        names: Names of the features, where ``function`` needs more than this package to tell.
+        names: Names of the features, where ``function`` needs more to tell than a chapter should import.
         committed: Whether the files are kept in ``results/features``, where the corpus's terms allow it.
     """
 
@@ -115,6 +115,7 @@ EXTRACTORS: dict[str, Extractor] = {
             parameters=acoustic.PRAAT31,
             packages=("librosa", "praat-parselmouth"),
             function=acoustic.praat31,
+            names=acoustic.PRAAT31_COLUMNS,
             may_be_undefined=("f0_mean", "jitter", "shimmer"),
         ),
         Extractor(
