@@ -1,6 +1,7 @@
 """Runs: per-clip predictions and the facts of how they were made, written whole, read checked."""
 
 import functools
+import json
 import platform
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,8 @@ from ser_core.errors import SerError
 
 COLUMNS = ("clip", "speaker", "fold", "seed", "truth", "prediction")
 PROBABILITY = metrics.PROBABILITY
+IDENTITY = ("cell", "divisions", "data", "labels", "key")
+"""Fields of ``run.json`` that make a Run the Run it is, see `ser_core.keys.identity`."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +112,8 @@ def write(run: Run) -> Path:
         there = info(run.name)
     except SerError:
         there = {}
-    if there.get("tables") != sums or there.get("key") != run.info.get("key"):
+    made = json.loads(json.dumps({name: run.info.get(name) for name in IDENTITY}))
+    if there.get("tables") != sums or made != {name: there.get(name) for name in IDENTITY}:
         store.write_json(run.info | {"tables": sums}, path / "run.json")
     return path
 
@@ -172,8 +176,6 @@ def info(run: str) -> dict:
     Raises:
         SerError: If it is not there or not readable; the message says how to make it.
     """
-    import json
-
     experiment, _, system = run.partition("/")
     path = folder(experiment, system) / "run.json"
     if not path.is_file():
