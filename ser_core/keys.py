@@ -135,8 +135,7 @@ def code_of(cell: AnyCell) -> str:
         without = (*_HASHED, *([] if fitted else ["fusion:_classical"]))
         return codehash.digest(["fusion:fit_fold"], without=without, entries=entries)
     recipe = cell.recipe
-    # A recipe reads its augmentation when it is checked, also an empty one.
-    roots = ["training:fit_fold", *_OF_RECIPES, *_OF_AUGMENTATIONS[: None if recipe.augmentation else 1]]
+    roots = ["training:fit_fold", *_OF_RECIPES, *(_OF_AUGMENTATIONS if recipe.augmentation else ())]
     roots += [_loader(name) for name in (recipe.encoder, recipe.text) if name]
     without = [*_HASHED, "encoders:load"]
     if not recipe.augmentation:
