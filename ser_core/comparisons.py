@@ -89,12 +89,7 @@ def difference(
     classes: Sequence[str] | None = None,
     same_truth: bool = True,
     as_trained: bool = False,
-    method: str = resampling.METHOD,
-    n_resamples: int = 10_000,
-    level: float = 0.95,
-    seed: int = 0,
-    min_effective: float = 3.0,
-    min_clusters: int = intervals.MIN_CLUSTERS,
+    **options,
 ) -> Difference:
     """Return a's metric minus b's, with a paired interval and a permutation test.
 
@@ -127,12 +122,7 @@ def difference(
             the p-value then is that of Student's t.
         as_trained: Ask about other clusters only, with the seeds as they are, whose counts are averaged. For a system
             that was made of another's seeds, and so has luck in common with them that their resamples cannot show.
-        method: ``expanded`` or ``percentile``, see `ser_core.intervals.from_counts`.
-        n_resamples: Number of resamples, and of random swaps.
-        level: Nominal coverage.
-        seed: Of the random numbers.
-        min_effective: The fewest effective clusters a class may have.
-        min_clusters: The fewest clusters for an interval; the p-value is valid with any number.
+        **options: See `of_paired`.
 
     Returns:
         The difference; its interval is refused where either score's would be.
@@ -147,15 +137,7 @@ def difference(
         (0.167, 1.0, 'exact permutation')
     """
     both = paired(a, b, metric, unit=unit, classes=classes, same_truth=same_truth)
-    return of_paired(
-        both.as_trained() if as_trained else both,
-        method=method,
-        n_resamples=n_resamples,
-        level=level,
-        seed=seed,
-        min_effective=min_effective,
-        min_clusters=min_clusters,
-    )
+    return of_paired(both.as_trained() if as_trained else both, **options)
 
 
 def of_paired(
@@ -165,19 +147,19 @@ def of_paired(
     n_resamples: int = 10_000,
     level: float = 0.95,
     seed: int = 0,
-    min_effective: float = 3.0,
+    min_effective: float = intervals.MIN_EFFECTIVE,
     min_clusters: int = intervals.MIN_CLUSTERS,
 ) -> Difference:
     """Return the difference of two systems that `ser_core.pairing.paired` has counted, see `difference`.
 
     Args:
         both: The counts of both systems.
-        method: See `difference`.
-        n_resamples: See `difference`.
-        level: See `difference`.
-        seed: See `difference`.
-        min_effective: See `difference`.
-        min_clusters: See `difference`.
+        method: ``expanded`` or ``percentile``, see `ser_core.intervals.from_counts`.
+        n_resamples: Number of resamples, and of random swaps.
+        level: Nominal coverage.
+        seed: Of the random numbers.
+        min_effective: The fewest effective clusters a class may have.
+        min_clusters: The fewest clusters for an interval; the p-value is valid with any number.
 
     Returns:
         As of `difference`.
@@ -274,7 +256,7 @@ def asymmetry(
     parts = [paired(a, b, metric, unit=unit) for a, b in (first, second)]
     draws, refusal = [], None
     for number, part in enumerate(parts):
-        refusal = refusal or intervals.why_refused(part.tables, metric, part.classes, unit, 3.0, intervals.MIN_CLUSTERS)
+        refusal = refusal or intervals.why_refused(part.tables, metric, part.classes, unit)
         draws.append(part.resampled(n_resamples, np.random.default_rng([seed, number])))
     value, drawn = parts[0].value - parts[1].value, draws[0] - draws[1]
     g = min(len(part.clusters) for part in parts)

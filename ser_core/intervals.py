@@ -12,6 +12,8 @@ from ser_core.errors import SerError
 # 4 clusters allow only 35 distinct resamples, and `ser_core.simulation` finds that a 95 % interval then misses the
 # truth more than twice as often as it says, even the expanded one.
 MIN_CLUSTERS = 5
+# Fewer clusters with most clips of a class say as little of it.
+MIN_EFFECTIVE = 3.0
 # A class that a twentieth of the resamples lack makes the metric change its meaning from resample to resample.
 MAX_ABSENT = 0.05
 
@@ -213,7 +215,7 @@ def from_counts(
     n_resamples: int = 10_000,
     level: float = 0.95,
     seed: int = 0,
-    min_effective: float = 3.0,
+    min_effective: float = MIN_EFFECTIVE,
     min_clusters: int = MIN_CLUSTERS,
 ) -> Interval:
     """Return the bootstrap interval of a metric from confusion counts.
@@ -287,8 +289,8 @@ def why_refused(
     metric: str,
     classes: Sequence[str],
     unit: str,
-    min_effective: float,
-    min_clusters: int,
+    min_effective: float = MIN_EFFECTIVE,
+    min_clusters: int = MIN_CLUSTERS,
 ) -> str | None:
     """Return why counts cannot carry an interval, or None if they can.
 
@@ -301,7 +303,7 @@ def why_refused(
         min_clusters: The fewest clusters.
 
     Examples:
-        >>> why_refused([np.ones((1, 3, 2, 2))], "uar", ["happy", "sad"], "speaker", 3.0, 5)
+        >>> why_refused([np.ones((1, 3, 2, 2))], "uar", ["happy", "sad"], "speaker")
         '3 speakers, fewer than 5'
     """
     g, only, few, absent = tables[0].shape[1], metric.partition(":")[2], {}, None

@@ -139,11 +139,7 @@ def interval(
     division: str = "division",
     unit: str = "speaker",
     classes: Sequence[str] | None = None,
-    n_resamples: int = 10_000,
-    level: float = 0.95,
-    seed: int = 0,
-    min_effective: float = 3.0,
-    min_clusters: int = intervals.MIN_CLUSTERS,
+    **options,
 ) -> Interval:
     """Return the mean of a metric over divisions with an interval for the expected score of the procedure.
 
@@ -161,11 +157,8 @@ def interval(
             experiments with ``splits: per-seed``.
         unit: The column to resample.
         classes: The K classes in order; by default `ser_core.metrics.class_names`.
-        n_resamples: Number of resamples.
-        level: Nominal coverage.
-        seed: Of the resamples.
-        min_effective: See `ser_core.intervals.from_counts`.
-        min_clusters: See `ser_core.intervals.from_counts`.
+        **options: ``n_resamples``, ``level``, ``seed``, ``min_effective`` and ``min_clusters``, as of
+            `ser_core.intervals.from_counts`.
 
     Returns:
         The interval, cut at 0 and 1; refused as `ser_core.intervals.from_counts` refuses.
@@ -182,8 +175,7 @@ def interval(
     """
     names = classes or metrics.class_names(metrics.validate(predictions.drop_duplicates("clip")))
     tables = [_counts(predictions, division, unit, names)]
-    how = (metric, names, unit, min_effective, min_clusters)
-    return _widened(tables, factor, how, n_resamples, level, seed)[0]
+    return _widened(tables, factor, metric, names, unit, **options)[0]
 
 
 def difference(
@@ -195,11 +187,7 @@ def difference(
     division: str = "division",
     unit: str = "speaker",
     classes: Sequence[str] | None = None,
-    n_resamples: int = 10_000,
-    level: float = 0.95,
-    seed: int = 0,
-    min_effective: float = 3.0,
-    min_clusters: int = intervals.MIN_CLUSTERS,
+    **options,
 ) -> Difference:
     """Return the mean difference of two systems over divisions, first minus second, as `interval` does a score.
 
@@ -211,11 +199,7 @@ def difference(
         division: See `interval`.
         unit: See `interval`.
         classes: See `interval`; by default those of both.
-        n_resamples: See `interval`.
-        level: See `interval`.
-        seed: See `interval`.
-        min_effective: See `interval`.
-        min_clusters: See `interval`.
+        **options: See `interval`.
 
     Returns:
         The difference; its p-value asks what the interval asks, by Student's t of the same widened standard error with
@@ -235,8 +219,7 @@ def difference(
     tables = [_counts(table, division, unit, names) for table in (first, second)]
     if not np.array_equal(*(metrics.support(counts) for counts in tables)):
         raise SerError("the two systems were not tested on the same clips under the same divisions and seeds")
-    how = (metric, names, unit, min_effective, min_clusters)
-    found, error = _widened(tables, factor, how, n_resamples, level, seed)
+    found, error = _widened(tables, factor, metric, names, unit, **options)
     # Systems with the same answers have the error 0: they do not differ.
     p = 2 * stats.t.sf(abs(found.value) / error, found.n_clusters - 1) if error else 1.0
     return Difference(found, float(p), "Student's t, widened")
@@ -260,10 +243,19 @@ def _counts(predictions: pd.DataFrame, division: str, unit: str, names: Sequence
 
 
 def _widened(
-    tables: Sequence[np.ndarray], factor: float, how: tuple, n_resamples: int, level: float, seed: int
+    tables: Sequence[np.ndarray],
+    factor: float,
+    metric: str,
+    names: Sequence[str],
+    unit: str,
+    *,
+    n_resamples: int = 10_000,
+    level: float = 0.95,
+    seed: int = 0,
+    min_effective: float = intervals.MIN_EFFECTIVE,
+    min_clusters: int = intervals.MIN_CLUSTERS,
 ) -> tuple[Interval, float]:
     """Return the interval of one system's mean metric or of two systems' difference, and its standard error."""
-    metric, names, unit, min_effective, min_clusters = how
     if not factor >= 1:
         raise SerError(f"factor={factor}: expected 1 or more, as from ser_core.halves.widening")
     d, s, g, k = tables[0].shape[:4]

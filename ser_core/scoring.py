@@ -98,7 +98,7 @@ def why_merged_refused(name: Name, predictions: pd.DataFrame, metric: str = "uar
         if word and word not in set(part["truth"]):
             continue
         tables = [intervals.counts(part, unit, classes)]
-        if why := intervals.why_refused(tables, metric, classes, unit, 3.0, intervals.MIN_CLUSTERS):
+        if why := intervals.why_refused(tables, metric, classes, unit):
             return f"{corpus} alone: {why}"
     return None
 
