@@ -216,8 +216,6 @@ def run(
         raise SerError(f"no system of '{experiment.name}' contains '{only}'; the first is '{there[0]}'")
     if unknown := sorted(set(systems) - set(there)):
         raise SerError(f"no system of '{experiment.name}' is called '{unknown[0]}'; the first is '{there[0]}'")
-    if jobs == 0:
-        raise SerError("0 processes can make nothing; give a number of 1 or more, or -1 for one per core")
     names = [f"{experiment.name}/{cell.system}" for cell, _ in pending(experiment, only, systems)]
     with _held(names, note) if _writes() else contextlib.nullcontext():
         todo = list(pending(experiment, only, systems, note))
@@ -227,8 +225,7 @@ def run(
             for seed, fold in steps(cell)
             if not _part(experiment.name, cell, seed, fold, cell_key).is_file()
         ]
-        ending = {"initializer": workers.end_with, "initargs": (os.getpid(),)}
-        with joblib.parallel_config(backend="loky", n_jobs=jobs, inner_max_num_threads=1, **ending):
+        with workers.pool(jobs):
             done = joblib.Parallel(return_as="generator_unordered")(joblib.delayed(_run_part)(*task) for task in tasks)
             for _ in tqdm(done, total=len(tasks), desc=experiment.name, unit="fold", disable=not progress):
                 pass

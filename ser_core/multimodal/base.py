@@ -125,27 +125,13 @@ class FusionHead(nn.Module):
         text, text_mask = _stand_in(text, text_mask, here[:, 1], self.absent_text)
         return self._mix(audio, audio_mask, text, text_mask)
 
-    def forward(
-        self,
-        audio: torch.Tensor,
-        audio_mask: torch.Tensor,
-        text: torch.Tensor,
-        text_mask: torch.Tensor,
-        present: torch.Tensor | None = None,
-    ) -> torch.Tensor:
-        """Return the scores of each class.
+    def forward(self, *batch: torch.Tensor) -> torch.Tensor:
+        """Return the scores of each class: logits of shape (n_clips, n_classes), float32.
 
         Args:
-            audio: Frames, as in `fuse`.
-            audio_mask: True where a frame is not padding.
-            text: Tokens.
-            text_mask: True where a token is not padding.
-            present: Whether to use the audio and the text of each clip.
-
-        Returns:
-            Logits of shape (n_clips, n_classes), float32.
+            *batch: The arguments of `fuse`.
         """
-        return self.classify(self.fuse(audio, audio_mask, text, text_mask, present)).float()
+        return self.classify(self.fuse(*batch)).float()
 
     def _here(self, audio_mask: torch.Tensor, text_mask: torch.Tensor, present: torch.Tensor | None) -> torch.Tensor:
         """Whether the audio and the text of each clip are used, after modality dropout: shape (n_clips, 2)."""

@@ -1,6 +1,5 @@
 """Checkpoints that count only when whole: each is sealed by a list of its files, written last."""
 
-import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -108,8 +107,5 @@ def _sealed(checkpoint: Path) -> bool:
 
 def _files(checkpoint: Path) -> dict[str, str]:
     """Return the sha256 of each file of a checkpoint by name, without its seal."""
-    found = {}
-    for path in sorted(path for path in checkpoint.rglob("*") if path.is_file() and path.name != SEAL):
-        with path.open("rb") as file:
-            found[path.relative_to(checkpoint).as_posix()] = hashlib.file_digest(file, "sha256").hexdigest()
-    return found
+    paths = sorted(path for path in checkpoint.rglob("*") if path.is_file() and path.name != SEAL)
+    return {path.relative_to(checkpoint).as_posix(): store.sha256(path) for path in paths}
