@@ -8,6 +8,9 @@ from scipy import optimize, stats
 
 from ser_core.errors import RefusalError, SerError
 
+FEWEST = 3
+"""Corpora of which a summary can say anything of the next one."""
+
 
 @dataclass(frozen=True)
 class RandomEffects:
@@ -87,8 +90,8 @@ def random_effects(effects: Sequence[float], errors: Sequence[float], *, level: 
     if not (variances > 0).all():
         raise SerError(f"errors must be above 0, got {np.sqrt(variances).tolist()}")
     k = len(y)
-    if k < 3:
-        raise RefusalError(f"{k} corpora say nothing about the next one; at least 3 are needed")
+    if k < FEWEST:
+        raise RefusalError(f"{k} corpora say nothing about the next one; at least {FEWEST} are needed")
 
     def loss(tau2: float) -> float:
         weights = 1 / (variances + tau2)

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from ser_core import comparisons, metrics, runs, scoring
-from ser_core.meta_analysis import RandomEffects, random_effects
+from ser_core.meta_analysis import FEWEST, RandomEffects, random_effects
 
 # Experiment, and its weaker and its stricter protocol, which differ in whether test speakers are trained on.
 _KNOWN = {f"premium-{size}": ("clip", "speaker") for size in ("150", "300", "600", "match")}
@@ -15,7 +15,13 @@ EXPERIMENTS = {"known": _KNOWN, "new": _NEW}
 """Whether the test sentences are trained on -> experiment -> its two protocols."""
 
 
-def premiums(sentences: Iterable[str] = ("known", "new"), *, n_resamples: int = 2_000) -> pd.DataFrame:
+SIZES = ("150", "300", "600", "match")
+"""Training sizes that experiments name; ``match`` is as many clips as both divisions of a corpus allow."""
+
+
+def premiums(
+    sentences: Iterable[str] = ("known", "new"), sizes: Iterable[str] = SIZES, *, n_resamples: int = 2_000
+) -> pd.DataFrame:
     """Return how much higher systems score that were trained on the test speakers as well.
 
     Each difference is of one classifier on equally many training clips, over the same test clips, and the mean of as
@@ -23,6 +29,7 @@ def premiums(sentences: Iterable[str] = ("known", "new"), *, n_resamples: int = 
 
     Args:
         sentences: ``known``: the test sentences are trained on by both; ``new``: by neither.
+        sizes: Some of `SIZES`.
         n_resamples: Number of bootstrap resamples.
 
     Returns:
@@ -37,24 +44,52 @@ def premiums(sentences: Iterable[str] = ("known", "new"), *, n_resamples: int = 
     rows = []
     for kind in sentences:
         for experiment, (weak, strict) in EXPERIMENTS[kind].items():
+            if (size := experiment.rpartition("-")[2]) not in sizes:
+                continue
             table = runs.catalogue(experiment)
             pairs = table.pivot(index=["corpus", "features"], columns="protocol", values="system").dropna()
-            sizes = table.set_index("system")["train_clips"]
+            clips = table.set_index("system")["train_clips"]
             for (corpus, features), systems in pairs.iterrows():
                 first, second = (scoring.predictions_of(f"{experiment}/{systems[one]}") for one in (weak, strict))
                 found = loose = comparisons.difference(first, second, n_resamples=n_resamples)
                 if found.interval.refusal:
                     few = {"min_clusters": 2, "min_effective": 0.0}
                     loose = comparisons.difference(first, second, n_resamples=n_resamples, **few)
-                row = {"corpus": corpus, "features": features, "train_clips": int(sizes[systems[weak]])}
-                row |= {"size": experiment.rpartition("-")[2], "sentences": kind}
+                row = {"corpus": corpus, "features": features, "train_clips": int(clips[systems[weak]])}
+                row |= {"size": size, "sentences": kind}
                 row |= {"known_speakers": metrics.scores(first)["uar"], "new_speakers": metrics.scores(second)["uar"]}
                 row |= {"difference": found, "value": loose.interval.value, "error": loose.error}
                 rows.append(row | {"n_divisions": first["seed"].nunique()})
     return pd.DataFrame(rows)
 
 
-def summary(table: pd.DataFrame, by: list[str], *, at_least: int = 3) -> pd.DataFrame:
+def with_interval(table: pd.DataFrame) -> list[str]:
+    """Return the corpora whose premium has an interval with every feature set, in the order of the table.
+
+    Args:
+        table: From `premiums`, or rows of it.
+    """
+    has = table["difference"].map(lambda found: found.interval.refusal is None)
+    return [corpus for corpus, every in has.groupby(table["corpus"], sort=False).all().items() if every]
+
+
+def over_features(table: pd.DataFrame) -> RandomEffects:
+    """Return a random-effects summary of one premium a corpus, the mean over its feature sets.
+
+    For a reader who has a score, and no features. A corpus enters with the largest of its standard errors, since its
+    feature sets are scored on the same speakers.
+
+    Args:
+        table: From `premiums`, of one training size and one kind of sentences.
+
+    Raises:
+        RefusalError: If there are fewer than three corpora.
+    """
+    pooled = table.groupby("corpus").agg(value=("value", "mean"), error=("error", "max"))
+    return random_effects(pooled["value"], pooled["error"])
+
+
+def summary(table: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     """Return random-effects summaries over corpora of the premiums that agree in some columns.
 
     A corpus of few speakers enters with the standard error that its few speakers give. It is a poor one; what it says
@@ -63,16 +98,15 @@ def summary(table: pd.DataFrame, by: list[str], *, at_least: int = 3) -> pd.Data
     Args:
         table: From `premiums`, or rows of it.
         by: Columns that the summarised rows agree in, such as ``["features", "size"]``.
-        at_least: The fewest corpora of a summary.
 
     Returns:
-        One row a combination: the columns of ``by``, ``corpora`` (their number) and ``summary``, a
-        `ser_core.meta_analysis.RandomEffects`.
+        One row a combination that three corpora or more have: the columns of ``by``, ``corpora`` (their number) and
+        ``summary``, a `ser_core.meta_analysis.RandomEffects`.
     """
     rows = []
     for key, part in table.groupby(by, sort=False):
         part = part[part["error"] > 0]
-        if part["corpus"].nunique() < at_least:
+        if len(part) < FEWEST:
             continue
         found = random_effects(part["value"], part["error"])
         rows.append(dict(zip(by, key, strict=True)) | {"corpora": len(part), "summary": found})

@@ -19,8 +19,15 @@ def _close(first: float, second: float, unit: float) -> bool:
 
 
 DECIDED: Mapping[str, Rule] = {
-    # A rule for every system needs one premium, to a point.
-    "85-is-72": _if(lambda v: v["premium_most"] - v["premium_least"] > 1, _OTHER),
+    # The printed figure can be had, but a figure for every system needs one premium, to a point.
+    "premium-13": _if(
+        lambda v: (
+            v["law_low"] <= 100 * v["premium_said"] <= v["law_high"] and v["law_all_most"] - v["law_few_least"] > 1
+        ),
+        _OTHER,
+        _OPEN,
+    ),
+    "85-is-72": _if(lambda v: v["law_all_most"] - v["law_few_least"] > 1, _OTHER),
     # Fusion and encoders.
     "fusion-gain": _if(lambda v: abs(v["words_own_points"] - v["words_constant_points"]) < 1, _OTHER),
     "fusion-gain-grows": _if(

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from ser_core import baselines, corpora, features, metrics, runs, scoring, splits
+from ser_core import baselines, corpora, features, metrics, premium, runs, scoring, splits
 from ser_core.reexamination.arithmetic import Values
 
 _ENOUGH = ("ravdess", "emodb", "banglaser")
@@ -22,7 +22,7 @@ def from_runs(n_resamples: int = 10_000) -> Values:
     Raises:
         SerError: If a Run is missing.
     """
-    return _words(n_resamples) | _leaks() | _networks(n_resamples) | _sounds()
+    return _words(n_resamples) | _leaks() | _law() | _networks(n_resamples) | _sounds()
 
 
 def _scores(run: str) -> dict:
@@ -52,7 +52,7 @@ def _words(n_resamples: int) -> Values:
 def _leaks() -> Values:
     """Return what known speakers add, in points of UAR, and what a look-up of names has on a published split."""
     ladder = "{}/{}.{}.{}.svm-linear.train"
-    premium = {
+    known_speakers = {
         (name, kind): _scores(ladder.format(experiment, name, "clip", kind))["uar"]
         - _scores(ladder.format(experiment, name, "speaker", kind))["uar"]
         for name in _ENOUGH
@@ -70,10 +70,8 @@ def _leaks() -> Values:
     urdu = corpora.table("urdu")
     lookup = baselines.lookup(urdu, splits.make(urdu, "khan2026-urdu-random"), "speaker")
     return {
-        "premium_least": 100 * min(premium.values()),
-        "premium_most": 100 * max(premium.values()),
-        "premium_egemaps": 100 * premium["ravdess", "egemaps"],
-        "premium_byol": 100 * premium["ravdess", "byol-s"],
+        "premium_least": 100 * min(known_speakers.values()),
+        "premium_most": 100 * max(known_speakers.values()),
         "lost_egemaps": lost["egemaps"],
         "lost_compare": lost["compare"],
         "merged_least": 100 * (known - new).min(),
@@ -83,6 +81,24 @@ def _leaks() -> Values:
         "merged_knn_place": int(known.rank(ascending=False)["knn"]),
         "merged_first": {"lgb": "LightGBM", "xgb": "XGBoost"}.get(known.idxmax(), known.idxmax()),
         "urdu_lookup": metrics.scores(lookup)["wa"],
+    }
+
+
+def _law() -> Values:
+    """Return the premium of known speakers by training size, in points of UAR, and its mean over corpora."""
+    table = premium.premiums(["known"], ["150", "match"])
+    table = table[table["corpus"].isin(premium.with_interval(table))]
+    found = premium.over_features(table[table["size"] == "match"])
+    by_size = 100 * table.groupby("size")["value"].agg(["min", "max"])
+    return {
+        "law_mean": 100 * found.mean,
+        "law_low": 100 * found.low,
+        "law_high": 100 * found.high,
+        "law_corpora": found.n_corpora,
+        "law_few_least": by_size.loc["150", "min"],
+        "law_few_most": by_size.loc["150", "max"],
+        "law_all_least": by_size.loc["match", "min"],
+        "law_all_most": by_size.loc["match", "max"],
     }
 
 
