@@ -5,8 +5,8 @@ errors, yamlfile, reads, store, codehash, integrity, clips, audio, labels, corpo
 resampling, intervals, pairing, comparisons, families, power, minimal_pairs, meta_analysis, interval_kinds,
 procedure, simulation, trained_simulation, baselines, audit, acoustic, recipes, augmentation, encoders, models,
 multimodal, dialogues, features, transcribe, cards, classical, probing, replications, runs, cells, experiments,
-halves, fitting, training, fusion, keys, workers, runner, verification, workflow, scoring, premium, transfers, toy,
-figures, report, reexamination, prose, chapters, cli.
+halves, fitting, training, fusion, keys, workers, runner, workflow, verification, verification_record, scoring,
+premium, transfers, toy, figures, report, reexamination, prose, chapters, cli.
 """
 
 __version__ = "0.1.0"

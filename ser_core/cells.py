@@ -229,6 +229,17 @@ def classes(cell: AnyCell, part: dict[str, list[str]]) -> list[str]:
     return names
 
 
+def feature_sets(cell: AnyCell) -> list[str]:
+    """Return the stored feature sets that a system reads, of a fusion those of its members that are no Runs.
+
+    Args:
+        cell: The system.
+    """
+    if isinstance(cell, Cell):
+        return list(filter(None, (cell.features, cell.test_features)))
+    return [member.split("/")[0] for member in getattr(cell, "members", ()) if member.count("/") == 2]
+
+
 def predictions(
     cell: AnyCell,
     seed: int,

@@ -19,7 +19,7 @@ import pandas as pd
 import typer
 from nbformat import NotebookNode
 
-from ser_core import reads, report, store, verification, yamlfile
+from ser_core import reads, report, store, verification_record, yamlfile
 from ser_core.errors import SerError
 
 TIMEOUT = 120
@@ -269,7 +269,7 @@ def status(executed: Iterable[Path]) -> str:
 
 def verified() -> str:
     """Return how much of each experiment today's code has verified, as MyST."""
-    table = verification.summary()
+    table = verification_record.summary()
     done, n = int(table["verified_runs"].sum()), int(table["runs"].sum())
     columns = {
         "Experiment": "`" + table["experiment"] + "`",

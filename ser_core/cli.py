@@ -263,16 +263,16 @@ def verify(
     ] = None,
 ) -> None:
     """Fit folds of committed Runs again by today's code; exit with status 1 if one differs from what is recorded."""
-    from ser_core import verification
+    from ser_core import verification, verification_record
 
     names = verification.choose(experiments or (), n_runs=runs, seed=seed, systems=system or ())
     if record:
-        verification.check_record(record)
+        verification_record.check_record(record)
 
     def done(verified: verification.Verified) -> None:
         print(verified.text(), flush=True)
         if record:
-            verification.append(verified, record)
+            verification_record.append(verified, record)
 
     found = verification.run_all(
         names, n_folds=folds or None, seed=seed, max_seconds=max_seconds or None, jobs=jobs, done=done

@@ -1,22 +1,17 @@
-"""Verification: folds of committed Runs fitted again by today's code, and an append-only record of what came out."""
+"""Verification: folds of committed Runs fitted again by today's code and compared with what is recorded."""
 
 import functools
-import json
-import os
-import platform
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from sklearn.exceptions import ConvergenceWarning
 
-from ser_core import cells, corpora, dialogues, features, keys, runner, runs, store, workers
-from ser_core.cells import AnyCell, Cell, FusionCell, TrainingCell
+from ser_core import cells, corpora, dialogues, features, keys, runner, runs, store, workers, workflow
+from ser_core.cells import AnyCell, TrainingCell, feature_sets
 from ser_core.errors import SerError
 
 IDENTICAL, CLOSE, DIFFERENT = "identical", "within tolerance", "different"
@@ -80,11 +75,6 @@ class Verified:
         return line
 
 
-def record_path() -> Path:
-    """Return where `append` records verifications: ``results/verified.jsonl``."""
-    return store.results() / "verified.jsonl"
-
-
 def choose(
     experiments: Sequence[str] = (), *, n_runs: int | None = None, seed: int = 0, systems: Sequence[str] = ()
 ) -> list[str]:
@@ -137,12 +127,12 @@ def verify(run: str, *, n_folds: int | None = None, seed: int = 0, max_seconds: 
             return Verified(run, wrong=f"its key {info['key']} is not the digest of what it records, {keys.key(info)}")
         for table in info["tables"]:
             runs.check_table(run, table, info)
-        if reason := lacks(cell):
-            return Verified(run, missing=reason)
         if max_seconds is not None and not (took := cost(info)) <= max_seconds:
             return Verified(run, missing=f"a fold takes about {took:.0f} s, more than {max_seconds:g} s")
+        if reason := lacks(cell):
+            return Verified(run, missing=reason)
         here = keys.identity(cell)
-        if _extracted_here(cell):
+        if not committed(cell):
             # Another processor extracts features with other last bits; the predictions are compared all the same.
             here["data"] = info["data"]
         if reason := runner.outdated(run, here):
@@ -262,220 +252,31 @@ def lacks(cell: AnyCell) -> str | None:
     Args:
         cell: The resolved system.
     """
-    names = corpora.parts(cell.corpus)
-    if isinstance(cell, FusionCell):
-        sets = [member.split("/")[0] for member in cell.members if member.count("/") == 2]
-        return next(filter(None, (_lacks_features(names, name) for name in sets)), None)
-    if isinstance(cell, Cell):
-        sets = filter(None, (cell.features, cell.test_features))
-        return next(filter(None, (_lacks_features(names, name) for name in sets)), None)
-    return _lacks_for_network(cell, (*names, *cell.recipe.extra))
-
-
-def _extracted_here(cell: AnyCell) -> bool:
-    """Return whether a system reads features that are not committed, and so were extracted on this machine."""
-    if isinstance(cell, TrainingCell):
-        return False
-    if isinstance(cell, FusionCell):
-        sets = [member.split("/")[0] for member in cell.members if member.count("/") == 2]
-    else:
-        sets = [name for name in (cell.features, cell.test_features) if name and name not in features.WORDS]
-    return not all(_committed(cell.corpus, name) for name in sets)
-
-
-def _committed(corpus: str, extractor: str) -> bool:
-    """Return whether the features of a corpus, or of all corpora of a union, are in the results."""
-    paths = [features.location(part, extractor) for part in corpora.parts(corpus)]
-    return all(path.is_file() and store.results() in path.parents for path in paths)
-
-
-def _lacks_features(names: Iterable[str], extractor: str) -> str | None:
+    names = (*corpora.parts(cell.corpus), *(cell.recipe.extra if isinstance(cell, TrainingCell) else ()))
+    reads = cell.recipe.reads if isinstance(cell, TrainingCell) else set(feature_sets(cell)) & set(features.WORDS)
     for corpus in names:
-        if extractor in features.WORDS:
-            if corpus in dialogues.READERS and store.data_folder(corpus) is None:
-                return f"the transcripts of {corpus} are not committed"
-        elif not features.location(corpus, extractor).is_file():
-            return f"the {extractor} features of {corpus} are not committed"
-    return None
-
-
-def _lacks_for_network(cell: TrainingCell, names: Iterable[str]) -> str | None:
-    from importlib.util import find_spec
-
-    if find_spec("torch") is None:
-        return "torch is not installed"
-    for corpus in names:
-        if cell.recipe.hears and store.data_folder(corpus) is None:
-            return f"the recordings of {corpus} are not in SER_DATA"
-        if cell.recipe.reads and corpus in dialogues.READERS and store.data_folder(corpus) is None:
+        if reads and corpus in dialogues.READERS and store.data_folder(corpus) is None:
             return f"the transcripts of {corpus} are not committed"
-    weights = Path(os.environ.get("SER_WEIGHTS") or "nowhere")
-    if cell.recipe.encoder == "byol-s" and not (weights / "byol_s_512.pth").is_file():
-        return "the weights of byol-s are not in SER_WEIGHTS"
+        for name in sorted(set(feature_sets(cell)) - set(features.WORDS)):
+            if not features.location(corpus, name).is_file():
+                return f"the {name} features of {corpus} are not committed"
+    try:
+        if isinstance(cell, TrainingCell):
+            workflow.check_inputs(cell)
+    except SerError as error:
+        return str(error)
     return None
 
 
-def check_record(path: Path) -> None:
-    """Raise unless lines can be appended to a record; what was to be recorded would be lost after hours of fitting.
+def committed(cell: AnyCell) -> bool:
+    """Return whether all features that a system reads are in the results, for all corpora of a union.
 
     Args:
-        path: The record, which need not be there.
-
-    Raises:
-        SerError: If it is not a record.
-        OSError: If it cannot be written to.
+        cell: The resolved system.
     """
-    if path.is_file():
-        _lines(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.open("ab").close()
-
-
-def append(verified: Verified, path: Path | None = None) -> None:
-    """Add what verifying a Run gave to the record; what is there is never changed.
-
-    Args:
-        verified: From `verify`; one without a fold is not recorded.
-        path: The record; `record_path` if None.
-    """
-    if not verified.folds:
-        return
-    path = path or record_path()
-    info, environment = runs.info(verified.run), _environment()
-    lines = []
-    if not path.is_file() or environment["environment"] not in _environments(path):
-        lines.append(environment)
-    folds: dict[str, dict[str, list[int]]] = {}
-    for fold in verified.folds:
-        folds.setdefault(fold.outcome, {}).setdefault(str(fold.seed), []).append(fold.fold)
-    line = {
-        "run": verified.run,
-        "key": info["key"],
-        "predictions": info["tables"]["predictions"][:16],
-        "code": keys.code_of(cells.cell(info["cell"])),
-        "environment": environment["environment"],
-        "date": datetime.now(UTC).date().isoformat(),
-        "folds": folds,
-    }
-    if changed := [fold for fold in verified.folds if fold.outcome != IDENTICAL]:
-        line["differences"] = [[fold.seed, fold.fold, fold.answers, fold.clips, fold.probability] for fold in changed]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    text = "".join(json.dumps(one, sort_keys=True) + "\n" for one in [*lines, line]).encode()
-    # One write in append mode and without a buffer: lines of several processes do not mix.
-    with path.open("ab", buffering=0) as stream:
-        if stream.write(text) < len(text):
-            raise SerError(f"{path}: the disk is full; delete its last line, which is cut")
-
-
-def _environment() -> dict:
-    """Return what the outcome depends on beside the code: versions of libraries, and the machine."""
-    facts = {"versions": runs.versions(), "machine": f"{platform.system()} {platform.machine()}, {_processor()}"}
-    return {"environment": store.digest(facts), **facts}
-
-
-@functools.cache
-def _processor() -> str:
-    """Return the processor's name and its widest vectors, on which the last bits of a sum depend."""
-    path = Path("/proc/cpuinfo")
-    text = path.read_text(encoding="utf-8") if path.is_file() else ""
-    facts = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
-    facts = {name.strip(): value.strip() for name, value in facts.items()}
-    flags = set(facts.get("flags", "").split()) & {"avx2", "avx512f", "avx512_bf16", "amx_bf16"}
-    return " ".join([facts.get("model name", platform.processor() or "unknown"), *sorted(flags)])
-
-
-def _environments(path: Path) -> set[str]:
-    return {row["environment"] for row in _lines(path) if "versions" in row}
-
-
-_LINE = {"run", "key", "predictions", "code", "environment", "date", "folds"}
-
-
-def _lines(path: Path) -> list[dict]:
-    found = []
-    for number, line in enumerate(path.read_bytes().splitlines(keepends=True), 1):
-        try:
-            row = json.loads(line)
-        except ValueError:
-            row = None
-        if not (isinstance(row, dict) and line.endswith(b"\n") and ({*row} >= _LINE or "versions" in row)):
-            raise SerError(
-                f"{path}, line {number}: not a line of a record of verifications; if it was cut when one was written, "
-                f"delete it"
-            )
-        found.append(row)
-    return found
-
-
-def record(path: Path | None = None) -> pd.DataFrame:
-    """Return the record of verifications, one row for each fold that was fitted again.
-
-    Args:
-        path: The record; `record_path` if None.
-
-    Returns:
-        Columns run, key, predictions (first 16 hex digits of the sha256 of the file), code, environment, date, seed,
-        fold and outcome; in the order of the record.
-
-    Raises:
-        SerError: If the record is not readable.
-    """
-    path = path or record_path()
-    rows = []
-    for line in _lines(path) if path.is_file() else []:
-        if "run" not in line:
-            continue
-        shared = {name: line[name] for name in ("run", "key", "predictions", "code", "environment", "date")}
-        for outcome, seeds in line["folds"].items():
-            rows += [{**shared, "seed": int(s), "fold": f, "outcome": outcome} for s, fs in seeds.items() for f in fs]
-    columns = ["run", "key", "predictions", "code", "environment", "date", "seed", "fold", "outcome"]
-    return pd.DataFrame(rows, columns=columns)
-
-
-def summary(path: Path | None = None) -> pd.DataFrame:
-    """Return how much of each experiment is verified by today's code.
-
-    Args:
-        path: The record; `record_path` if None.
-
-    Returns:
-        One row an experiment: ``experiment``, ``runs``, ``folds``; ``verified_runs`` and ``verified_folds``, whose last
-        verification is by today's code, on the committed predictions, and not ``different``; ``all_folds_runs``, of
-        which that holds for every fold; ``different_folds``; and ``reason``, why the others cannot be verified from
-        what is committed: the commonest, empty if there are none.
-    """
-    known = record(path).drop_duplicates(["run", "seed", "fold"], keep="last")
-    by_run = dict(tuple(known.groupby("run")))
-    rows = []
-    for experiment, systems in runs.catalogue().groupby("experiment")["system"]:
-        row = Counter(runs=len(systems))
-        reasons: Counter = Counter()
-        for system in systems:
-            info = runs.info(f"{experiment}/{system}")
-            cell, n = cells.cell(info["cell"]), len(info["folds"])
-            found = by_run.get(f"{experiment}/{system}", known.iloc[:0])
-            current = (found["code"] == keys.code_of(cell)) & (found["key"] == info["key"])
-            current &= found["predictions"] == info["tables"]["predictions"][:16]
-            good = int((current & (found["outcome"] != DIFFERENT)).sum())
-            row.update(folds=n, verified_folds=good, verified_runs=good > 0, all_folds_runs=good == n)
-            row.update(different_folds=int((current & (found["outcome"] == DIFFERENT)).sum()))
-            if not good:
-                reasons[_why_not(cell, info)] += 1
-        rows.append({"experiment": experiment, **row, "reason": reasons.most_common(1)[0][0] if reasons else ""})
-    return pd.DataFrame(rows)
-
-
-def _why_not(cell: AnyCell, info: dict) -> str:
-    """Return why a Run is not verified, in words that do not depend on the machine."""
-    if isinstance(cell, TrainingCell):
-        return f"needs recordings or weights, about {max(1, cost(info) / 60):.0f} minutes a fold"
-    if isinstance(cell, FusionCell):
-        sets = [member.split("/")[0] for member in cell.members if member.count("/") == 2]
-    else:
-        sets = [name for name in (cell.features, cell.test_features) if name]
-    if any(name in features.WORDS or not _committed(cell.corpus, name) for name in sets):
-        return "features or transcripts are not committed"
-    return "not fitted again yet"
+    sets = [name for name in feature_sets(cell) if name not in features.WORDS]
+    paths = [features.location(part, name) for part in corpora.parts(cell.corpus) for name in sets]
+    return all(path.is_file() and store.results() in path.parents for path in paths)
 
 
 def total(found: Sequence[Verified]) -> str:
@@ -521,11 +322,8 @@ def run_all(
     """
     import joblib
 
-    if jobs == 0:
-        raise SerError("0 processes can verify nothing; give a number of 1 or more, or -1 for one per core")
     found = {}
-    ending = {"initializer": workers.end_with, "initargs": (os.getpid(),)}
-    with joblib.parallel_config(backend="loky", n_jobs=jobs, inner_max_num_threads=1, **ending):
+    with workers.pool(jobs):
         tasks = (joblib.delayed(verify)(name, n_folds=n_folds, seed=seed, max_seconds=max_seconds) for name in names)
         for verified in joblib.Parallel(return_as="generator_unordered")(tasks):
             found[verified.run] = verified

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from ser_core import cli, keys, runner, runs, store, verification
+from ser_core import cells, cli, keys, runner, runs, store, verification, verification_record
 from ser_core.errors import SerError
 
 # Cheap, on committed features: a linear SVM, which gives no probabilities, and a tuned logistic regression.
@@ -30,7 +30,7 @@ def copied(tmp_path, monkeypatch):
         for file in (here / "runs" / name).iterdir():
             (path / file.name).write_bytes(file.read_bytes())
     monkeypatch.setenv("SER_RESULTS", str(root))
-    monkeypatch.setattr(verification, "_extracted_here", lambda cell: False)
+    monkeypatch.setattr(verification, "committed", lambda cell: True)
     return root
 
 
@@ -128,7 +128,7 @@ def test_the_predictions_of_a_seed_that_is_not_the_system_s_are_wrong(copied):
     [
         lambda table: table.__setitem__("speaker", "one"),
         # The system gives probabilities; a Run without any would have fewer things to be compared.
-        lambda table: table.drop(columns=[name for name in table if name.startswith("p_")], inplace=True),
+        lambda table: [table.pop(name) for name in list(table) if name.startswith("p_")],
     ],
 )
 def test_what_is_recorded_beside_the_answers_is_compared(copied, change):
@@ -185,31 +185,31 @@ def test_a_draw_is_the_same_for_a_seed_and_covers_all():
 
 def test_the_record_grows_and_says_what_came_out(copied):
     for seed in (0, 1):
-        verification.append(verification.verify(SVM, n_folds=1, seed=seed))
-    path = verification.record_path()
+        verification_record.append(verification.verify(SVM, n_folds=1, seed=seed))
+    path = verification_record.record_path()
     first, *lines = map(json.loads, path.read_text().splitlines())
     assert set(first) == {"environment", "versions", "machine"}
     assert [line["run"] for line in lines] == [SVM, SVM]
-    table = verification.record()
+    table = verification_record.record()
     assert table["environment"].unique().tolist() == [first["environment"]]
-    assert table["code"].unique().tolist() == [keys.code_of(verification.cells.cell(runs.info(SVM)["cell"]))]
+    assert table["code"].unique().tolist() == [keys.code_of(cells.cell(runs.info(SVM)["cell"]))]
     before = path.read_text()
-    verification.append(verification.Verified(SVM, missing="nothing"))
+    verification_record.append(verification.Verified(SVM, missing="nothing"))
     assert path.read_text() == before
 
 
 def test_the_summary_counts_what_today_s_code_gave(copied):
-    nothing = verification.summary().set_index("experiment")
+    nothing = verification_record.summary().set_index("experiment")
     assert nothing["verified_runs"].sum() == 0
-    verification.append(verification.verify(LOGREG))
-    verification.append(verification.verify(SVM, n_folds=1))
-    found = verification.summary().set_index("experiment")
+    verification_record.append(verification.verify(LOGREG))
+    verification_record.append(verification.verify(SVM, n_folds=1))
+    found = verification_record.summary().set_index("experiment")
     assert found.loc["baselines", ["runs", "verified_runs", "all_folds_runs"]].tolist() == [1, 1, 1]
     assert found.loc["ladder", ["verified_runs", "all_folds_runs", "verified_folds"]].tolist() == [1, 0, 1]
     # Other code has verified nothing.
-    path = verification.record_path()
+    path = verification_record.record_path()
     path.write_text(path.read_text().replace('"code": "', '"code": "0'))
-    assert verification.summary()["verified_runs"].sum() == 0
+    assert verification_record.summary()["verified_runs"].sum() == 0
 
 
 def call(*words):
@@ -221,7 +221,7 @@ def test_the_command_says_what_it_did_and_records_it(copied, tmp_path):
     result = call("ladder", "--folds", "2", "--jobs", "1", "--record", str(record))
     assert result.exit_code == 0, result.output
     assert result.output.splitlines()[-1].startswith("1 of 1 Runs verified, 2 folds: ")
-    assert len(verification.record(record)) == 2
+    assert len(verification_record.record(record)) == 2
 
 
 def test_the_command_fails_where_a_run_differs(copied):
@@ -235,7 +235,7 @@ def test_the_command_fails_where_a_run_differs(copied):
     ("words", "message"),
     [
         (["nothing"], "no Runs of an experiment 'nothing'; there are those of .*'ladder'"),
-        (["--jobs", "0"], "0 processes can verify nothing"),
+        (["--jobs", "0"], "0 processes do nothing"),
         (["ladder", "--system", "x"], "no Run of a system 'x' in .*ladder"),
         (["ladder", "--max-seconds", "0.000001", "--jobs", "1"], "nothing was verified: .* a fold takes about"),
     ],
@@ -254,6 +254,11 @@ def test_features_that_are_not_there_are_named(copied, monkeypatch, tmp_path):
     found = verification.verify(SVM)
     assert found.missing == "the egemaps features of urdu are not committed" and not found.failed
     verification.lacks.cache_clear()
+
+
+def test_a_fusion_whose_member_is_the_words_is_verified():
+    found = verification.verify("words-late-fusion/ravdess.speaker.product", n_folds=1)
+    assert [fold.outcome for fold in found.folds] == [verification.IDENTICAL], found.text()
 
 
 def test_a_damaged_run_is_made_again_and_its_facts_stay(copied, monkeypatch):
@@ -304,8 +309,8 @@ def test_lines_of_several_processes_do_not_mix(copied, tmp_path):
     many = verification.Verified(SVM, (fold,) * 2000)
     path = tmp_path / "record.jsonl"
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda _: verification.append(many, path), range(40)))
-    assert len(verification.record(path)) == 40 * 2000
+        list(pool.map(lambda _: verification_record.append(many, path), range(40)))
+    assert len(verification_record.record(path)) == 40 * 2000
 
 
 def test_one_run_that_cannot_be_read_does_not_stop_the_others(copied):
