@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pandas as pd
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from ser_core import cells, fitting, fusion, keys, runs, store, workers
 from ser_core.cells import AnyCell, Cell, FusionCell, TrainingCell, division
@@ -161,9 +161,7 @@ def _held(names: Sequence[str], note: Callable[[str], None]) -> Iterator[None]:
     """Keep other processes from making these Runs at the same time; wait for those that do."""
     with contextlib.ExitStack() as stack:
         for name in sorted(names):
-            path = store.cache() / "locks" / f"{store.digest(str(store.results().resolve()), name)}.lock"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(path)
+            lock = store.lock(name)
             try:
                 lock.acquire(timeout=0)
             except Timeout:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from filelock import FileLock
 
 from ser_core import reads
 from ser_core.errors import SerError
@@ -38,6 +39,24 @@ def data_folder(corpus: str) -> Path | None:
     root = os.environ.get("SER_DATA")
     folder = Path(root) / corpus if root else None
     return folder if folder and folder.is_dir() else None
+
+
+def lock(*parts: str) -> FileLock:
+    """Return a lock that processes with the same results share, for what one of them may do at a time.
+
+    Args:
+        *parts: What is locked, such as the name of a Run.
+
+    Returns:
+        The lock, not yet acquired. Its file lies in the cache, so that nothing is left beside the results.
+
+    Examples:
+        >>> with lock("a Run"):
+        ...     pass
+    """
+    path = cache() / "locks" / f"{digest(str(results().resolve()), *parts)}.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return FileLock(path)
 
 
 @contextlib.contextmanager

@@ -47,9 +47,6 @@ def append(verified: Verified, path: Path | None = None) -> None:
         return
     path = path or record_path()
     info, environment = runs.info(verified.run), _environment()
-    lines = []
-    if not path.is_file() or environment["environment"] not in _environments(path):
-        lines.append(environment)
     folds: dict[str, dict[str, list[int]]] = {}
     for fold in verified.folds:
         folds.setdefault(fold.outcome, {}).setdefault(str(fold.seed), []).append(fold.fold)
@@ -65,11 +62,14 @@ def append(verified: Verified, path: Path | None = None) -> None:
     if changed := [fold for fold in verified.folds if fold.outcome != IDENTICAL]:
         line["differences"] = [[fold.seed, fold.fold, fold.answers, fold.clips, fold.probability] for fold in changed]
     path.parent.mkdir(parents=True, exist_ok=True)
-    text = "".join(json.dumps(one, sort_keys=True) + "\n" for one in [*lines, line]).encode()
-    # One write in append mode and without a buffer: lines of several processes do not mix.
-    with path.open("ab", buffering=0) as stream:
-        if stream.write(text) < len(text):
-            raise SerError(f"{path}: the disk is full; delete its last line, which is cut")
+    # Another process could read half a line, or write the same environment.
+    with store.lock(str(path.resolve())):
+        known = path.is_file() and environment["environment"] in _environments(path)
+        lines = [line] if known else [environment, line]
+        text = "".join(json.dumps(one, sort_keys=True) + "\n" for one in lines).encode()
+        with path.open("ab", buffering=0) as stream:
+            if stream.write(text) < len(text):
+                raise SerError(f"{path}: the disk is full; delete its last line, which is cut")
 
 
 def _environment() -> dict:

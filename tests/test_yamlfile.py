@@ -16,7 +16,7 @@ def nested(levels):
 
 
 def test_what_is_read_is_what_pyyaml_reads():
-    for name in ("book/published.yaml", "book/verdicts.yaml", "_config.yml", "experiments/ladder.yaml"):
+    for name in ("book/published.yaml", "book/ledger.yaml", "_config.yml", "experiments/ladder.yaml"):
         path = store.repository() / name
         assert yamlfile.read(path) == yaml.safe_load(path.read_text())
     assert yamlfile.parse("", "x") is None
@@ -92,7 +92,7 @@ def test_lines_are_those_of_the_file_that_the_text_is_from(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("file", "use"), [("published", report.published), ("verdicts", lambda p: report.verdicts(path=p))]
+    ("file", "use"), [("published", report.published), ("ledger", lambda p: report.ledger(path=p))]
 )
 def test_a_study_or_claim_that_stands_twice_is_refused(tmp_path, file, use):
     text = (store.repository() / f"book/{file}.yaml").read_text()

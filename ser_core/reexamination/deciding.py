@@ -41,7 +41,7 @@ def from_sources() -> Values:
         Scores, differences and shares as fractions, numbers of things, and words, by key.
 
     Examples:
-        >>> round(from_sources()["premium_fusion"], 3)
+        >>> round(float(from_sources()["premium_fusion"]), 3)
         0.13
     """
     published = report.published()
