@@ -303,24 +303,36 @@ def _check_names(path: Path, spec: dict, given: set[str]) -> None:
             raise SerError(f"{path}: '{key}' must be a list with at least one name, not {spec[key]!r}")
         if unknown := [name for name in spec[key] if not _known(path, key, name, names)]:
             raise SerError(f"{path}: unknown {key} {unknown}; expected some of {sorted(filter(None, names))}")
+        _check_once(path, key, spec[key])
     for one, other in itertools.product(spec["features"], filter(None, spec["test_features"])):
         if one == other or features.columns(one) != features.columns(other):
             raise SerError(f"{path}: '{other}' cannot stand for '{one}' in the test part; name one with its columns")
     _check_words(path, spec)
     if spec["networks"]:
         if spec["splits"] != "fixed" and not _seeds(spec["splits"]):
-            raise SerError(f"{path}: 'splits' is 'fixed' or a list of whole numbers, not {spec['splits']!r}")
+            raise SerError(
+                f"{path}: 'splits' is 'fixed' or a list of whole numbers below {splits.SEEDS}, not {spec['splits']!r}"
+            )
+        if spec["splits"] != "fixed":
+            _check_once(path, "splits", spec["splits"])
     elif spec["splits"] not in ("fixed", "per-seed"):
         raise SerError(f"{path}: 'splits' is 'fixed' or 'per-seed', not {spec['splits']!r}")
     seeds, size = spec["seeds"], spec["train_clips"]
     if not _seeds(seeds):
-        raise SerError(f"{path}: 'seeds' must be a list of whole numbers, not {seeds!r}")
+        raise SerError(f"{path}: 'seeds' must be a list of whole numbers below {splits.SEEDS}, not {seeds!r}")
+    _check_once(path, "seeds", seeds)
     if not isinstance(spec["tune"], bool):
         raise SerError(f"{path}: 'tune' is true or false, not {spec['tune']!r}")
     if size not in (None, "match") and type(size) is not int:
         raise SerError(f"{path}: 'train_clips' is null, a number, or 'match', not {size!r}")
     if isinstance(spec["folds"], dict) and (missing := sorted(set(spec["corpora"]) - set(spec["folds"]))):
         raise SerError(f"{path}: 'folds' says nothing about {missing}")
+
+
+def _check_once(path: Path, key: str, listed: list) -> None:
+    """Raise if a list in an experiment file holds a value twice; two systems would have one name."""
+    if twice := sorted({str(value) for value in listed if listed.count(value) > 1}):
+        raise SerError(f"{path}: '{key}' lists {twice} more than once; list each once")
 
 
 def _check_words(path: Path, spec: dict) -> None:
@@ -352,4 +364,6 @@ def _known(path: Path, key: str, name: object, names: Iterable[str]) -> bool:
 
 def _seeds(value: object) -> bool:
     """Return whether a value is a list of seeds."""
-    return isinstance(value, list) and bool(value) and all(type(seed) is int and seed >= 0 for seed in value)
+    if not isinstance(value, list) or not value:
+        return False
+    return all(type(seed) is int and 0 <= seed < splits.SEEDS for seed in value)

@@ -258,6 +258,7 @@ def _widened(
     """Return the interval of one system's mean metric or of two systems' difference, and its standard error."""
     if not factor >= 1:
         raise SerError(f"factor={factor}: expected 1 or more, as from ser_core.halves.widening")
+    resampling.check_draws(n_resamples)
     d, s, g, k = tables[0].shape[:4]
     function, signs = metrics.metric(metric, names), (1, -1)
     merged = [table.reshape(d * s, g, k, k) for table in tables]

@@ -27,6 +27,29 @@ def check(method: str) -> None:
         raise SerError(f"no interval method '{method}'; there are {list(METHODS)}")
 
 
+FEWEST = 10
+"""The smallest number of draws: fewer have no tails to read an interval or a p-value from."""
+
+
+def check_draws(n: int) -> None:
+    """Raise unless a number of draws is a whole number of `FEWEST` or more.
+
+    Args:
+        n: Number of resamples or of random swaps.
+
+    Raises:
+        SerError: If it is not.
+
+    Examples:
+        >>> check_draws(0)
+        Traceback (most recent call last):
+        ...
+        ser_core.errors.SerError: 0 draws: expected a whole number of resamples or swaps, 10 or more
+    """
+    if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < FEWEST:
+        raise SerError(f"{n!r} draws: expected a whole number of resamples or swaps, {FEWEST} or more")
+
+
 def resampled(
     tables: Sequence[np.ndarray],
     function: Metric,
@@ -51,7 +74,11 @@ def resampled(
 
     Returns:
         For each system the metric in each resample, shape (R,); row r of all comes from the same clusters.
+
+    Raises:
+        SerError: If ``n_resamples`` is refused by `check_draws`.
     """
+    check_draws(n_resamples)
     g, k = tables[0].shape[1], tables[0].shape[-1]
     flat = np.concatenate([table.transpose(1, 0, 2, 3).reshape(g, -1) for table in tables], axis=1)
     # Clusters with equal counts are interchangeable, so only how often each kind is drawn matters: fewer draws
@@ -260,7 +287,11 @@ def swapped(
     Returns:
         The observed absolute differences, shape (m,); those of each swap, shape (P, m), a swap being the same in all
         comparisons; and whether these are all swaps there are.
+
+    Raises:
+        SerError: If ``n_permutations`` is refused by `check_draws`.
     """
+    check_draws(n_permutations)
     changes = [(b - a).reshape(len(a), -1).astype(float) for a, b, _ in compared]
     moving = np.any([(change != 0).any(axis=1) for change in changes], axis=0)
     changes = [change[moving] for change in changes]

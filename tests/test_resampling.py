@@ -112,3 +112,14 @@ def test_the_slack_of_an_end_is_how_far_it_moves_with_the_random_numbers():
     # Further out quantiles lie further apart, so that it is rather too long; and it is the larger of two ends'.
     assert 2 * np.std(ends) < np.mean(slacks) < 3 * np.std(ends)
     assert np.mean(np.abs(ends - np.mean(ends)) <= np.mean(slacks)) > 0.95
+
+
+@pytest.mark.parametrize("n", [0, -5, 9, 1e4, True, None])
+def test_too_few_draws_are_refused_by_whatever_draws(n):
+    counts = np.eye(2)[None, None].repeat(3, axis=1)
+    for draw in (
+        lambda: resampling.resampled([counts], metrics.uar, n, np.random.default_rng(0), same_seeds=True),
+        lambda: resampling.swapped([(counts[0], counts[0], metrics.uar)], n, np.random.default_rng(0)),
+    ):
+        with pytest.raises(SerError, match="draws: expected a whole number of resamples or swaps, 10 or more"):
+            draw()

@@ -174,7 +174,8 @@ def test_two_speakers_leave_no_dev_part_unless_none_is_asked_for(protocol):
         ({"protocol": "spaeker"}, "no protocol 'spaeker'; there are"),
         ({"protocol": "clip", "n_folds": 1}, "n_folds=1: expected an integer of 2 or more, or 'loo'"),
         ({"protocol": "clip", "n_folds": "loo"}, "needs a protocol that groups"),
-        ({"protocol": "clip", "seed": -1}, "seed=-1: expected an integer of 0 or more"),
+        ({"protocol": "clip", "seed": -1}, "seed=-1: expected an integer from 0 to 4294967295"),
+        ({"protocol": "clip", "seed": 2**32}, "seed=4294967296: expected an integer from 0 to 4294967295"),
         ({"protocol": "official", "dev": False}, "comes with the dev part it has"),
     ],
 )

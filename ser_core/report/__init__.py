@@ -92,7 +92,7 @@ def _literal(value: ast.expr) -> object:
 
 
 def _same_kind(default: object, value: object) -> bool:
-    if default is None or value is None or type(default) is type(value):
+    if default is None or type(default) is type(value):
         return True
     return type(default) is float and type(value) is int
 

@@ -13,6 +13,9 @@ from ser_core.splits import grouped
 from ser_core.splits.checks import ROLES, absent, check, check_scoring, check_training, promised
 from ser_core.splits.protocols import PROTOCOLS, describe, get
 
+SEEDS = 2**32
+"""How many seeds there are: those that numpy's older generator, which draws folds, takes."""
+
 __all__ = [
     "PROTOCOLS",
     "ROLES",
@@ -56,7 +59,7 @@ def make(
         n_folds: Number of folds, at least 2; in `speaker+sentence` of speaker groups, and at most of sentence groups.
             ``"loo"`` leaves one speaker (sentence, session) out at a time. Published splits are one fold and
             use neither ``n_folds`` nor ``seed``; `corpus` and its kind make a fold a corpus, whatever ``n_folds``.
-        seed: Of every random choice, 0 or more.
+        seed: Of every random choice, from 0 to `SEEDS` - 1.
         train_clips: Thin each train part to this many clips, stratified by emotion, so that protocols can be compared
             at equal training size.
         dev: False for no dev part; its clips are then trained on.
@@ -81,8 +84,8 @@ def make(
     rule = get(protocol)
     if n_folds != "loo" and (not isinstance(n_folds, int | np.integer) or n_folds < 2):
         raise SerError(f"n_folds={n_folds!r}: expected an integer of 2 or more, or 'loo'")
-    if not isinstance(seed, int | np.integer) or seed < 0:
-        raise SerError(f"seed={seed!r}: expected an integer of 0 or more")
+    if not isinstance(seed, int | np.integer) or not 0 <= seed < SEEDS:
+        raise SerError(f"seed={seed!r}: expected an integer from 0 to {SEEDS - 1}")
     clips, refused = clips.sort_index(), {}
     if rule.published:
         if not dev:
