@@ -31,6 +31,8 @@ class Fold:
         answers: Clips that got another class, in all parts that are predicted.
         clips: Clips of these parts.
         probability: Largest change of a probability; 0 for a system without.
+        chose: What dev speakers chose, if they chose otherwise before, as in ``weight 0.6, recorded 0.45``; else "".
+            A choice is a jump: the last bits of a member's probabilities can move it to the next best.
     """
 
     seed: int
@@ -39,6 +41,7 @@ class Fold:
     answers: int
     clips: int
     probability: float
+    chose: str = ""
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,7 @@ class Verified:
         if worst := [fold for fold in self.folds if fold.outcome != IDENTICAL]:
             most = max(worst, key=lambda fold: (fold.outcome == DIFFERENT, fold.answers, fold.probability))
             line += f" (seed {most.seed}, fold {most.fold}: {most.answers} of {most.clips} classes, probabilities "
-            line += f"by up to {most.probability:.2g})"
+            line += f"by up to {most.probability:.2g}{f'; dev speakers chose {most.chose}' * bool(most.chose)})"
         return line
 
 
@@ -212,7 +215,7 @@ def _compare(cell: AnyCell, tables: dict[str, pd.DataFrame], info: dict, seed: i
     with warnings.catch_warnings():
         # Whether a fit converged is recorded when a Run is made; here only its answers are asked for.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        predictions, _ = runner.fit_fold(cell, seed, fold)
+        predictions, facts = runner.fit_fold(cell, seed, fold)
     test, others = runner.split_parts(predictions)
     again = {"predictions": test, **others}
     answers = clips = 0
@@ -242,7 +245,15 @@ def _compare(cell: AnyCell, tables: dict[str, pd.DataFrame], info: dict, seed: i
         outcome = CLOSE
     else:
         outcome = DIFFERENT
-    return Fold(seed, fold, outcome, answers, clips, round(largest, 9))
+    return Fold(seed, fold, outcome, answers, clips, round(largest, 9), _chose(info, seed, fold, facts))
+
+
+def _chose(info: dict, seed: int, fold: int, facts: dict) -> str:
+    """Return what was chosen on the dev part now and what is recorded, where they differ."""
+    (was,) = (fact.get("chosen") or {} for fact in info["folds"] if (fact["seed"], fact["fold"]) == (seed, fold))
+    now = facts.get("chosen") or {}
+    changed = [name for name in now if name in was and now[name] != was[name]]
+    return ", ".join(f"{name} {now[name]}, recorded {was[name]}" for name in changed)
 
 
 @functools.lru_cache(maxsize=1024)

@@ -151,6 +151,19 @@ def test_a_probability_that_is_no_number_is_different(copied, monkeypatch):
     assert fold.outcome == verification.DIFFERENT and fold.probability == 1
 
 
+def test_a_difference_says_what_dev_speakers_chose_otherwise(copied, monkeypatch):
+    fit_fold = runner.fit_fold
+
+    def other(*arguments):
+        table, facts = fit_fold(*arguments)
+        return table.assign(prediction=np.roll(table["prediction"], 1)), facts | {"chosen": {"weight": 0.6}}
+
+    monkeypatch.setattr(runner, "fit_fold", other)
+    rewrite(SVM, lambda table: None, folds=[fact | {"chosen": {"weight": 0.45}} for fact in runs.info(SVM)["folds"]])
+    found = verification.verify(SVM, n_folds=1)
+    assert "1 different" in found.text() and found.text().endswith("; dev speakers chose weight 0.6, recorded 0.45)")
+
+
 @pytest.mark.parametrize(
     ("error", "wrong", "missing"),
     [
