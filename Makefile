@@ -26,6 +26,8 @@ DRAW ?= $(shell date +%Y%m%d)
 
 # A process per core, each with one thread; the tests of a file stay in one, for what they share is made once.
 test: $(ALL)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 	$(MAKE) book ENVIRONMENT=$(ALL)
 	$(BIN)/ser verify --runs $(SAMPLE) --seed $(DRAW)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile --nbmake tests ser_core notebooks
@@ -41,11 +43,11 @@ verify: $(ALL)
 
 # After a change below results/: the list of checksums that the tests hold it against.
 checksums: $(ENVIRONMENT)
-	$(BIN)/python -m ser_core.integrity write
+	$(BIN)/python -m ser_core.experiments.checksums write
 
 # After an edit of notebooks/*.md: the .ipynb beside each, without outputs.
 notebooks: $(ENVIRONMENT)
-	$(BIN)/python -m ser_core.chapters pair notebooks/[0-9]*.md
+	$(BIN)/python -m ser_core.book.chapters pair notebooks/[0-9]*.md
 
 format: $(ALL)
 	$(BIN)/ruff check --fix .

@@ -1,4 +1,4 @@
-"""How many clips a second are embedded: one clip at a time in float32, and by `ser_core.features.batches.embed`.
+"""How many clips a second are embedded: one at a time in float32, and by `features.batches.embed`.
 
 From the repository, in the environment of `make test`; SER_WEIGHTS, if set, gives BYOL-S its published weights:
 
@@ -20,9 +20,9 @@ import side_by_side
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from ser_core.encoders import Encoder
-from ser_core.features.batches import embed
-from ser_core.models import Pooling
+from ser_core.systems.encoders import Encoder
+from ser_core.systems.features.batches import embed
+from ser_core.systems.networks import Pooling
 
 TOLERANCE = {"cpu": {"fp32": 1e-4, "bf16": 0.03}, "cuda": {"fp32": 3e-3, "bf16": 0.03}}
 """How far a clip's vector may be from that of the plain loop, as a share of its length; on a GPU torch rounds the

@@ -1,4 +1,4 @@
-"""How many clips a second an encoder is fine-tuned on: by a plain recipe, and by `ser_core.training`.
+"""How many clips a second an encoder is fine-tuned on: by a plain recipe, and by `fitting.network`.
 
 From the repository, in the environment of `make test`; SER_WEIGHTS, if set, gives BYOL-S its published weights:
 
@@ -26,12 +26,12 @@ import torch
 import transformers
 from torch import nn
 
-from ser_core.encoders import pad
-from ser_core.encoders.hub.wave import WaveEncoder
-from ser_core.models import SpeechClassifier
-from ser_core.recipes import Recipe
-from ser_core.training.inputs import Part, prefixed
-from ser_core.training.trainer import make_trainer, parameter_groups
+from ser_core.experiments.fitting.network.inputs import Part, prefixed
+from ser_core.experiments.fitting.network.trainer import make_trainer, parameter_groups
+from ser_core.systems.encoders import pad
+from ser_core.systems.encoders.hub.wave import WaveEncoder
+from ser_core.systems.networks import SpeechClassifier
+from ser_core.systems.settings import Recipe
 
 N_CLASSES = 4
 EPOCHS = 2
@@ -80,7 +80,7 @@ class Clock(transformers.TrainerCallback):
 
 
 def ours(model: SpeechClassifier, recipe: Recipe, hidden: list[torch.Tensor], labels: list[int]) -> tuple:
-    """Train by `ser_core.training` on what the frozen blocks made of the clips.
+    """Train by `ser_core.experiments.fitting.network` on what the frozen blocks made of the clips.
 
     Args:
         model: The classifier; a copy of it is trained.

@@ -20,9 +20,10 @@ import side_by_side
 import torch
 import transformers
 
-from ser_core.encoders.base import pad
-from ser_core.encoders.text import TextEncoder
-from ser_core.multimodal import HEADS, FusionClassifier
+from ser_core.systems.encoders.base import pad
+from ser_core.systems.encoders.text import TextEncoder
+from ser_core.systems.networks.fused import FusionClassifier
+from ser_core.systems.networks.fusion_heads import HEADS
 
 N_CLASSES, BATCH = 8, 16
 READERS = {

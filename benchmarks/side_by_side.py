@@ -15,10 +15,11 @@ import torch
 import transformers
 from torch import nn
 
-from ser_core import store, toy
-from ser_core.encoders import Encoder, byol
-from ser_core.encoders.base import RATE
-from ser_core.encoders.hub.wave import WaveEncoder
+from ser_core import files, paths
+from ser_core.data import synthetic
+from ser_core.systems.encoders import Encoder, byol
+from ser_core.systems.encoders.base import RATE
+from ser_core.systems.encoders.hub.wave import WaveEncoder
 
 _NO_DROPOUT = dict.fromkeys(
     ("hidden_dropout", "activation_dropout", "attention_dropout", "feat_proj_dropout", "layerdrop"), 0.0
@@ -58,7 +59,7 @@ def arguments(benchmark: str, n_clips: Mapping[str, int]) -> argparse.Namespace:
     if given.clips is None:
         large_on_cpu = given.device == "cpu" and given.size in ("base", "xls-r-300m")
         given.clips = n_clips[given.device] // (4 if large_on_cpu else 1)
-    given.out = given.out or store.results() / "benchmarks" / f"{benchmark}.{given.device}.{given.size}.json"
+    given.out = given.out or paths.results() / "benchmarks" / f"{benchmark}.{given.device}.{given.size}.json"
     return given
 
 
@@ -75,7 +76,7 @@ def sounds(n: int, seed: int = 0) -> list[np.ndarray]:
         clip, length = np.zeros(0, "float32"), round(RATE * seconds)
         who = {"speaker": int(rng.integers(20)), "gender": "female", "emotion": rng.random(), "seed": seed}
         while len(clip) < length:
-            clip = np.concatenate([clip, toy.utterance(sentence=int(rng.integers(10**6)), **who)])
+            clip = np.concatenate([clip, synthetic.utterance(sentence=int(rng.integers(10**6)), **who)])
         found.append(clip[:length])
     return found
 
@@ -163,7 +164,7 @@ def write(given: argparse.Namespace, clips: list[np.ndarray], made: Encoder, fou
         },
         "measured_on": datetime.now(UTC).date().isoformat(),
     }
-    store.write_json(facts | found, given.out)
+    files.write_json(facts | found, given.out)
     print(given.out.read_text())
 
 

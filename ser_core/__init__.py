@@ -1,12 +1,14 @@
-"""Honest evaluation of speech emotion recognition: corpora, splits, audits, features, runs and scores.
+"""Honest evaluation of speech emotion recognition: corpora, splits, audits, features, Runs and scores.
 
-Modules, from left to right; each imports only from its left:
-errors, yamlfile, reads, store, codehash, integrity, clips, audio, labels, corpora, splits, metrics, calibration,
-resampling, intervals, pairing, comparisons, families, power, minimal_pairs, meta_analysis, interval_kinds,
-procedure, simulation, trained_simulation, baselines, audit, acoustic, recipes, augmentation, encoders, models,
-multimodal, dialogues, features, transcribe, cards, classical, probing, replications, runs, cells, experiments,
-halves, fitting, training, fusion, keys, workers, runner, workflow, verification, verification_record, scoring,
-premium, transfers, toy, figures, report, reexamination, prose, chapters, cli.
+Five rooms on the foundations (errors, paths, files); a module imports from its own room and those before it:
+
+- evaluation: metrics, bootstrap and permutation, comparisons, floors.
+- data: clips, recordings, labels, transcripts, corpora, splits, audits, data cards.
+- systems: features, classifiers, encoders, networks and their settings.
+- experiments: from an experiment file to Runs, and from Runs to scores.
+- book: chapters, figures, tables, the literature and the lint of the prose.
+
+Beside them stands the command line, cli.
 """
 
 __version__ = "0.1.0"

@@ -61,7 +61,7 @@ def _is_csv(name: str) -> bool:
 
 def _read_own(csv: str) -> "pd.DataFrame":
     """Return the Clips table of somebody's own CSV; what is wrong with a row or recording goes to standard error."""
-    from ser_core import corpora
+    from ser_core.data import corpora
 
     reading = corpora.local.read(Path(csv), progress=_bars())
     for problem in reading.problems.itertuples():
@@ -71,7 +71,7 @@ def _read_own(csv: str) -> "pd.DataFrame":
 
 def _own_name(table: "pd.DataFrame") -> str:
     """Return the name that a CSV's files have in the cache, another for other clips, so that none replaces another."""
-    from ser_core.features.files import clips_key
+    from ser_core.systems.features.tables import clips_key
 
     return f"local-{clips_key(table)}"
 
@@ -91,9 +91,9 @@ def _check_out(out: Path | None) -> None:
 
 def _write_out(table: "pd.DataFrame", stored: Path, out: Path) -> None:
     """Write a table that is in the store to where somebody wants it, too."""
-    from ser_core import store
+    from ser_core import files
 
-    with store.replacing(out) as temporary:
+    with files.replacing(out) as temporary:
         table.to_csv(temporary) if out.suffix == ".csv" else temporary.write_bytes(stored.read_bytes())
 
 
@@ -103,7 +103,7 @@ def fetch(
     to: Corpora = Path("data"),
 ) -> None:
     """Download a public corpus, with resume and checksum, or print how to get another."""
-    from ser_core.corpora import fetch as fetching
+    from ser_core.data.corpora import fetch as fetching
 
     print(fetching.fetch(corpus, to, progress=_bars()))
 
@@ -116,7 +116,7 @@ def card(
     folder: Folder = None,
 ) -> None:
     """Print a corpus's data card, check it against the files, or measure them again."""
-    from ser_core import cards
+    from ser_core.data import cards
 
     if check and write:
         raise SerError("a card is either checked or written: give --check or --write")
@@ -147,10 +147,10 @@ def audit(
     labels: Annotated[str, typer.Option(help="Label harmonisation, such as common4.")] = "native",
 ) -> None:
     """Report leaks, confounds and shortcuts of a corpus under a split; exit with status 1 if there are leaks."""
-    from ser_core import audit as auditing
-    from ser_core import cards, corpora, splits
-    from ser_core import features as extraction
-    from ser_core.labels import harmonise
+    from ser_core.data import audit as auditing
+    from ser_core.data import cards, corpora, splits
+    from ser_core.data.labels import harmonise
+    from ser_core.systems import features as extraction
 
     table = harmonise(_read_own(clips) if _is_csv(clips) else corpora.table(clips), labels)
     # Before anything slow, so that a wrong protocol is told at once.
@@ -180,7 +180,7 @@ def features(
     out: Out = None,
 ) -> None:
     """Extract a feature set for a corpus into the store; goes on where it was stopped."""
-    from ser_core import features as extraction
+    from ser_core.systems import features as extraction
 
     extraction.get(extractor)
     _check_out(out)
@@ -207,7 +207,7 @@ def transcribe(
     out: Out = None,
 ) -> None:
     """Transcribe a corpus by Whisper into the cache; goes on where it was stopped."""
-    from ser_core import transcribe as transcripts
+    from ser_core.systems import transcription as transcripts
 
     _check_out(out)
     table = None
@@ -238,9 +238,9 @@ def run(
     jobs: Annotated[int, typer.Option(help="Processes; -1 is one per core.")] = -1,
 ) -> None:
     """Make the Runs of an experiment that are missing or out of date; goes on where it was stopped."""
-    from ser_core import experiments, runner
+    from ser_core.experiments import configuration, runner
 
-    loaded = experiments.load(experiment)
+    loaded = configuration.load(experiment)
     for row in loaded.refused.itertuples():
         print(f"refused: {row.corpus} {row.what}: {row.reason}", file=sys.stderr)
     made = runner.run(loaded, only=only, systems=system or (), jobs=jobs, progress=_bars(), note=_note)
@@ -263,7 +263,7 @@ def verify(
     ] = None,
 ) -> None:
     """Fit folds of committed Runs again by today's code; exit with status 1 if one differs from what is recorded."""
-    from ser_core import verification, verification_record
+    from ser_core.experiments import verification, verification_record
 
     names = verification.choose(experiments or (), n_runs=runs, seed=seed, systems=system or ())
     if record:
@@ -297,7 +297,7 @@ def score(
     level: Annotated[float, typer.Option(min=0.5, max=0.999, help="Level of the intervals.")] = 0.95,
 ) -> None:
     """Score predictions of any toolkit: metrics with intervals over speakers, floors, classes, speakers."""
-    from ser_core import runs, scoring
+    from ser_core.experiments import runs, scoring
 
     print(scoring.sheet(runs.read_table(predictions), n_resamples=resamples, level=level))
 

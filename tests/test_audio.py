@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from ser_core import audio
+from ser_core.data import audio
 from ser_core.errors import SerError
 
 RATE = 16_000

@@ -8,9 +8,11 @@ import soxr
 from scipy import stats
 from sklearn.metrics import mutual_info_score, recall_score
 
-from ser_core import audio, baselines, corpora, splits, store, toy
-from ser_core.audit import audit, confounding, effective_speakers, near_duplicates, shortcuts
+from ser_core import paths
+from ser_core.data import audio, corpora, splits, synthetic
+from ser_core.data.audit import audit, confounding, effective_speakers, near_duplicates, shortcuts
 from ser_core.errors import SerError
+from ser_core.evaluation import floors
 
 COLUMNS = ["check", "severity", "fold", "detail", "value"]
 
@@ -18,7 +20,9 @@ COLUMNS = ["check", "severity", "fold", "detail", "value"]
 @pytest.fixture(scope="module")
 def planted(tmp_path_factory):
     """A toy corpus with one copy of each kind, its Clips and its folder."""
-    folder = toy.corpus(tmp_path_factory.mktemp("toy"), speakers=4, sentences=2, repetitions=2, copies=toy.COPIES)
+    folder = synthetic.corpus(
+        tmp_path_factory.mktemp("toy"), speakers=4, sentences=2, repetitions=2, copies=synthetic.COPIES
+    )
     return corpora.local.read(folder / "clips.csv", name="toy").clips, folder
 
 
@@ -121,14 +125,14 @@ def test_a_clean_corpus_under_a_speaker_protocol_is_silent(planted, levels):
 
 @pytest.mark.parametrize("protocol", ["speaker+sentence", "sentence", "session"])
 def test_a_clean_corpus_keeps_what_the_other_protocols_promise(protocol):
-    clips = toy.clips(speakers=9, sentences=6)
+    clips = synthetic.clips(speakers=9, sentences=6)
     clips = clips.assign(session="toy/day" + (clips["speaker"].str[-2:].astype(int) % 3).astype("str"))
     leaks = audit(clips, splits.make(clips, protocol, n_folds=3)).leaks
     assert set(leaks["check"]) == ({"speaker overlap"} if protocol == "sentence" else set())
 
 
 def test_shared_speakers_are_told_by_fold_and_part():
-    clips = toy.clips()
+    clips = synthetic.clips()
     report = audit(clips, splits.make(clips, "clip", n_folds=3))
     leaks = report.leaks
     assert leaks["check"].tolist() == ["speaker overlap"] * 3 and leaks["fold"].tolist() == [0, 1, 2]
@@ -140,7 +144,7 @@ def test_shared_speakers_are_told_by_fold_and_part():
 
 @pytest.mark.parametrize("column", ["speaker", "sentence", "session"])
 def test_one_misplaced_clip_is_a_leak_where_the_protocol_promises_otherwise(column):
-    clips = toy.clips(speakers=6, sentences=6)
+    clips = synthetic.clips(speakers=6, sentences=6)
     clips = clips.assign(session="toy/day" + (clips["speaker"].str[-2:].astype(int) % 3).astype("str"))
     folds = splits.make(clips, column, n_folds=3)
     moved = folds.index[(folds["fold"] == 1) & (folds["role"] == "test")][0]
@@ -157,7 +161,7 @@ def test_one_misplaced_clip_is_a_leak_where_the_protocol_promises_otherwise(colu
 
 
 def test_dev_sharing_speakers_with_train_is_a_leak():
-    clips = toy.clips(speakers=6)
+    clips = synthetic.clips(speakers=6)
     folds = splits.make(clips, "speaker", n_folds=3)
     dev = folds.index[(folds["fold"] == 0) & (folds["role"] == "dev")]
     folds.loc[dev[::2], "role"] = "train"
@@ -183,7 +187,7 @@ def test_copies_in_two_parts_are_leaks_and_are_counted_in_the_corpus(planted, du
 
 
 def test_emotions_told_by_the_speaker_are_a_confound():
-    clips = toy.clips(confounded=True, repetitions=3)
+    clips = synthetic.clips(confounded=True, repetitions=3)
     report = audit(clips, splits.make(clips, "clip", n_folds=4))
     assert {"emotion told by speaker", "shortcut by speaker", "emotion told by gender"} <= checks(report, "confound")
     assert report.shortcuts.loc["speaker", "uar"] == 1.0
@@ -192,8 +196,8 @@ def test_emotions_told_by_the_speaker_are_a_confound():
 
 
 def test_emotions_told_by_the_sentence_are_a_confound():
-    clips = toy.clips(sentences=4)
-    clips = clips[clips["sentence"].str[-1].astype(int) - 1 == clips["emotion"].map(toy.EMOTIONS.index)]
+    clips = synthetic.clips(sentences=4)
+    clips = clips[clips["sentence"].str[-1].astype(int) - 1 == clips["emotion"].map(synthetic.EMOTIONS.index)]
     report = audit(clips, splits.make(clips, "speaker", n_folds=4))
     assert {"emotion told by sentence", "shortcut by sentence"} <= checks(report, "confound")
     assert report.shortcuts.loc["sentence", "uar"] == 1.0 and report.shortcuts.loc["speaker", "uar"] == 0.25
@@ -201,9 +205,9 @@ def test_emotions_told_by_the_sentence_are_a_confound():
 
 @pytest.mark.parametrize("name", ["duration", "loudness", "silence"])
 def test_a_planted_acoustic_shortcut_is_found(name):
-    clips = toy.clips(repetitions=3)
+    clips = synthetic.clips(repetitions=3)
     rng = np.random.default_rng(0)
-    told = clips["emotion"].map(toy.EMOTIONS.index) + rng.uniform(0, 0.9, len(clips))
+    told = clips["emotion"].map(synthetic.EMOTIONS.index) + rng.uniform(0, 0.9, len(clips))
     noise = pd.Series(rng.uniform(0, 4, len(clips)), index=clips.index)
     clips = clips.assign(duration_s=1 + (told if name == "duration" else noise))
     levels = pd.DataFrame(
@@ -221,7 +225,7 @@ def test_a_planted_acoustic_shortcut_is_found(name):
 
 
 def test_missing_values_and_classes_are_said():
-    clips = toy.clips(speakers=6)
+    clips = synthetic.clips(speakers=6)
     clips = clips[(clips["emotion"] != "sad") | (clips["speaker"] == "toy/s01")]
     folds = splits.make(clips, "speaker", n_folds=3)
     assert "class absent from test" in checks(audit(clips, folds), "note")
@@ -250,16 +254,16 @@ def test_information_and_effective_speakers_agree_with_scikit_learn_and_scipy():
 
 
 def test_shortcut_scores_are_pooled_over_folds():
-    clips = toy.clips()
+    clips = synthetic.clips()
     folds = splits.make(clips, "clip", n_folds=4)
-    guess = baselines.lookup(clips, folds, "sentence")
+    guess = floors.lookup(clips, folds, "sentence")
     expected = recall_score(guess["truth"], guess["prediction"], average="macro")
     assert shortcuts(clips, folds).loc["sentence", "uar"] == pytest.approx(expected)
 
 
 def test_urdu_is_told_by_who_speaks():
     clips = corpora.table("urdu")
-    whole = baselines.resubstitution_lookup(clips, "speaker")
+    whole = floors.resubstitution_lookup(clips, "speaker")
     assert (whole["truth"] == whole["prediction"]).mean() == pytest.approx(0.96)
     report = audit(clips, splits.make(clips, "khan2026-urdu-random"))
     assert report.shortcuts.loc["speaker", "uar"] == pytest.approx(0.975)
@@ -281,13 +285,13 @@ def test_urdu_is_told_by_who_speaks():
 def test_real_duplicates_are_found_and_second_takes_are_not():
     clips = corpora.table("ravdess")
     some = clips[clips["speaker"] == "ravdess/07"]
-    found = near_duplicates(some, store.data_folder("ravdess"))
+    found = near_duplicates(some, paths.data_folder("ravdess"))
     assert found[["clip_a", "clip_b", "kind"]].to_numpy().tolist() == [
         ["ravdess/03-01-03-01-02-01-07", "ravdess/03-01-03-01-02-02-07", "exact"]
     ]
     clips = corpora.table("banglaser")
     some = clips[clips["speaker"].isin(["banglaser/13", "banglaser/19"])]
-    found = near_duplicates(some, store.data_folder("banglaser"))
+    found = near_duplicates(some, paths.data_folder("banglaser"))
     # The same performance under two speaker ids, through what sounds like two microphones.
     across = clips["speaker"].loc[found["clip_a"]].to_numpy() != clips["speaker"].loc[found["clip_b"]].to_numpy()
     assert across.sum() >= 9

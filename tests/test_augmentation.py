@@ -4,9 +4,9 @@ import pytest
 import torch
 import yaml
 
-from ser_core.augmentation import assert_training_only, augment_waveform, mask_image, mix
 from ser_core.errors import SerError
-from ser_core.recipes import Augmentation
+from ser_core.systems.augmentation import assert_training_only, augment_waveform, mask_image, mix
+from ser_core.systems.settings import Augmentation
 
 RATE = 16_000
 EVERYTHING = {"noise_snr_db": (5, 20), "gain_db": (-6, 6), "speed": (0.9, 1.1), "pitch_semitones": (-2, 2)}

@@ -8,8 +8,8 @@ import pytest
 from sklearn.dummy import DummyClassifier
 from sklearn.metrics import balanced_accuracy_score
 
-from ser_core import baselines, metrics
 from ser_core.errors import RefusalError, SerError
+from ser_core.evaluation import floors, metrics
 
 
 def corpus(n=240, seed=0):
@@ -40,7 +40,7 @@ def score(predictions):
 def test_majority_equals_scikit_learn():
     clips = corpus()
     folds = folds_of(clips, np.arange(len(clips)) % 3)
-    predictions = baselines.majority(clips, folds)
+    predictions = floors.majority(clips, folds)
     for fold, rows in folds.groupby("fold"):
         train, test = (clips.loc[rows.loc[rows["role"] == role, "clip"]] for role in ("train", "test"))
         expected = DummyClassifier(strategy="most_frequent").fit(train, train["emotion"]).predict(test)
@@ -59,7 +59,7 @@ def test_chance_is_the_mean_of_many_draws():
         model.fit(train, train["emotion"])
         for _ in range(400):
             drawn += metrics.confusion(test["emotion"], model.predict(test), names) / 400
-    expected = baselines.chance(clips, folds)
+    expected = floors.chance(clips, folds)
     np.testing.assert_allclose(expected, drawn, atol=1.0)
     assert metrics.uar(expected.to_numpy()) == pytest.approx(float(metrics.uar(drawn)), abs=0.01)
 
@@ -67,7 +67,7 @@ def test_chance_is_the_mean_of_many_draws():
 def test_speaker_lookup_finds_the_planted_speakers():
     clips = corpus()
     by_clip = folds_of(clips, np.arange(len(clips)) % 3)
-    predictions = baselines.lookup(clips, by_clip, "speaker")
+    predictions = floors.lookup(clips, by_clip, "speaker")
     planted = predictions[predictions["speaker"] < "toy/s6"]
     assert (planted["truth"] == planted["prediction"]).all()
     assert sorted(predictions["clip"]) == sorted(clips.index)
@@ -79,9 +79,9 @@ def test_an_unseen_or_missing_value_gets_the_majority():
     clips = corpus()
     by_speaker = folds_of(clips, (clips["speaker"] > "toy/s3").to_numpy().astype(int))
     pd.testing.assert_frame_equal(
-        baselines.lookup(clips, by_speaker, "speaker"), baselines.majority(clips, by_speaker), check_dtype=False
+        floors.lookup(clips, by_speaker, "speaker"), floors.majority(clips, by_speaker), check_dtype=False
     )
-    row = baselines.floors(clips, by_speaker).loc["speaker"]
+    row = floors.floors(clips, by_speaker).loc["speaker"]
     assert row["known"] == 0 and row["reason"] == "no test speaker is in the train part, so the majority answers"
 
 
@@ -90,26 +90,26 @@ def test_ties_go_to_the_commoner_emotion_then_alphabetically():
     clips = pd.DataFrame(table, index=list("uvwxyz"))
     folds = pd.DataFrame({"clip": list("uvwxy") + ["z"], "fold": 0, "role": ["train"] * 5 + ["test"]})
     clips.loc["z", "speaker"] = "a"
-    assert baselines.lookup(clips, folds, "speaker")["prediction"].tolist() == ["sad"]
+    assert floors.lookup(clips, folds, "speaker")["prediction"].tolist() == ["sad"]
     clips["emotion"] = ["sad", "happy", "sad", "happy", "neutral", "sad"]
-    assert baselines.lookup(clips, folds, "speaker")["prediction"].tolist() == ["happy"]
+    assert floors.lookup(clips, folds, "speaker")["prediction"].tolist() == ["happy"]
 
 
 def test_the_dev_part_is_not_used():
     clips = pd.DataFrame({"speaker": list("aaab"), "emotion": ["sad", "happy", "happy", "sad"]}, index=list("wxyz"))
     folds = pd.DataFrame({"clip": list("wxyz"), "fold": 0, "role": ["train", "dev", "dev", "test"]})
-    assert baselines.majority(clips, folds)["prediction"].tolist() == ["sad"]
-    assert baselines.lookup(clips, folds, "speaker")["prediction"].tolist() == ["sad"]
+    assert floors.majority(clips, folds)["prediction"].tolist() == ["sad"]
+    assert floors.lookup(clips, folds, "speaker")["prediction"].tolist() == ["sad"]
 
 
 def test_floors_score_what_the_functions_predict_and_say_what_is_unknown():
     clips = corpus()
     folds = folds_of(clips, np.arange(len(clips)) % 3)
-    table = baselines.floors(clips, folds)
+    table = floors.floors(clips, folds)
     assert table.index.tolist() == ["majority", "chance", "speaker", "sentence", "gender", "session", "corpus"]
     for floor in ("speaker", "gender"):
-        assert table.loc[floor, "uar"] == pytest.approx(score(baselines.lookup(clips, folds, floor))["uar"])
-    assert table.loc["majority", "wa"] == pytest.approx(score(baselines.majority(clips, folds))["wa"])
+        assert table.loc[floor, "uar"] == pytest.approx(score(floors.lookup(clips, folds, floor))["uar"])
+    assert table.loc["majority", "wa"] == pytest.approx(score(floors.majority(clips, folds))["wa"])
     assert np.isnan(table.loc["sentence", "uar"]) and table.loc["sentence", "reason"] == "the corpus states no sentence"
     assert table.loc["speaker", "known"] == 1
 
@@ -126,18 +126,18 @@ def merged():
 def test_a_corpus_gives_away_the_class_that_it_alone_has():
     clips = merged()
     folds = folds_of(clips, np.arange(len(clips)) // 10 % 3)
-    found = score(baselines.lookup(clips, folds, "corpus", "uar"))["uar"]
+    found = score(floors.lookup(clips, folds, "corpus", "uar"))["uar"]
     # All clips of 'calm', and of the other corpus's answer the share that it has of that emotion.
     share = pd.crosstab(clips["corpus"], clips["emotion"], normalize="columns")
     assert found == pytest.approx((1 + share.loc["first"].max()) / 3)
-    assert score(baselines.lookup(clips, folds, "corpus"))["uar"] < found - 0.1
-    assert baselines.floors(clips, folds, "uar").loc["corpus", "uar"] == pytest.approx(found)
+    assert score(floors.lookup(clips, folds, "corpus"))["uar"] < found - 0.1
+    assert floors.floors(clips, folds, "uar").loc["corpus", "uar"] == pytest.approx(found)
 
 
 def test_no_other_answer_to_a_corpus_has_a_larger_uar_than_its_look_up():
     clips = merged()
     folds = folds_of(clips, np.arange(len(clips)) // 10 % 3)
-    found = score(baselines.lookup(clips, folds, "corpus", "uar"))["uar"]
+    found = score(floors.lookup(clips, folds, "corpus", "uar"))["uar"]
     for answers in itertools.product(["angry", "calm", "happy"], repeat=2):
         answer = clips["corpus"].map(dict(zip(["first", "second"], answers, strict=True)))
         assert balanced_accuracy_score(clips["emotion"], answer) <= found + 1e-9
@@ -145,7 +145,7 @@ def test_no_other_answer_to_a_corpus_has_a_larger_uar_than_its_look_up():
 
 def test_one_corpus_alone_is_no_floor():
     clips = corpus().assign(corpus="toy")
-    row = baselines.floors(clips, folds_of(clips, np.arange(len(clips)) % 3)).loc["corpus"]
+    row = floors.floors(clips, folds_of(clips, np.arange(len(clips)) % 3)).loc["corpus"]
     assert np.isnan(row["uar"]) and row["reason"] == "all clips are of one corpus"
 
 
@@ -153,20 +153,20 @@ def test_what_cannot_be_looked_up_is_refused():
     clips = corpus()
     folds = folds_of(clips, np.arange(len(clips)) % 3)
     with pytest.raises(RefusalError, match="states no sentence for any clip"):
-        baselines.lookup(clips, folds, "sentence")
+        floors.lookup(clips, folds, "sentence")
     with pytest.raises(SerError, match="no look-up by 'mood'; there are"):
-        baselines.lookup(clips, folds, "mood")
+        floors.lookup(clips, folds, "mood")
     with pytest.raises(SerError, match="no look-up for the metric 'f1'; there are those for 'wa' and 'uar'"):
-        baselines.lookup(clips, folds, "speaker", "f1")
+        floors.lookup(clips, folds, "speaker", "f1")
     with pytest.raises(SerError, match="clips that are not in the Clips table, first 'toy/000'"):
-        baselines.majority(clips.iloc[5:], folds)
+        floors.majority(clips.iloc[5:], folds)
     with pytest.raises(SerError, match="fold 0 has no train clip"):
-        baselines.majority(clips, folds.query("fold == 0 and role == 'test'"))
+        floors.majority(clips, folds.query("fold == 0 and role == 'test'"))
 
 
 def test_resubstitution_is_in_sample():
     clips = corpus()
-    predictions = baselines.resubstitution_lookup(clips, "speaker")
+    predictions = floors.resubstitution_lookup(clips, "speaker")
     best = pd.crosstab(clips["speaker"], clips["emotion"]).max(axis=1).sum() / len(clips)
     assert score(predictions)["wa"] == pytest.approx(best)
 
@@ -179,4 +179,4 @@ def test_urdu_speakers_give_the_emotion_away():
         index=[f"urdu/{file.parent.name}/{file.stem}" for file in files],
     )
     assert len(clips) == 400
-    assert score(baselines.resubstitution_lookup(clips, "speaker"))["wa"] == pytest.approx(0.96, abs=0.005)
+    assert score(floors.resubstitution_lookup(clips, "speaker"))["wa"] == pytest.approx(0.96, abs=0.005)

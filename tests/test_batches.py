@@ -3,12 +3,12 @@ import pytest
 import tiny
 import torch
 
-from ser_core.encoders import Encoded, Encoder, load
-from ser_core.encoders.byol import SHA256, ByolS
 from ser_core.errors import SerError
-from ser_core.features import embedding
-from ser_core.features.batches import embed
-from ser_core.models import Pooling
+from ser_core.systems.encoders import Encoded, Encoder, load
+from ser_core.systems.encoders.byol import SHA256, ByolS
+from ser_core.systems.features import embedding
+from ser_core.systems.features.batches import embed
+from ser_core.systems.networks import Pooling
 
 SECONDS = (0.4, 2.0, 0.9, 1.3, 0.5, 3.1, 0.7)
 

@@ -6,15 +6,15 @@ import sys
 
 import pytest
 
-from ser_core import store
+from ser_core import paths
 
 
 @pytest.mark.parametrize("name", ["embedding", "finetuning", "fusion"])
 def test_a_benchmark_writes_its_measurements(name, tmp_path):
     out = tmp_path / "found.json"
-    script = store.repository() / "benchmarks" / f"{name}.py"
+    script = paths.repository() / "benchmarks" / f"{name}.py"
     arguments = ["--device", "cpu", "--size", "tiny", "--clips", "6", "--repeats", "1", "--out", str(out)]
     done = subprocess.run([sys.executable, str(script), *arguments], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
-    committed = store.results() / "benchmarks" / f"{name}.cpu.tiny.json"
+    committed = paths.results() / "benchmarks" / f"{name}.cpu.tiny.json"
     assert set(json.loads(out.read_text())) == set(json.loads(committed.read_text()))

@@ -8,9 +8,10 @@ import pytest
 import yaml
 from bs4 import BeautifulSoup
 
-from ser_core import report, store
+from ser_core import paths
+from ser_core.book import report
 
-ROOT = store.repository()
+ROOT = paths.repository()
 HTML = ROOT / "_build" / "html"
 rendered = pytest.mark.skipif(
     not (HTML / "index.html").is_file(), reason="the book is not rendered; run make book first"

@@ -5,8 +5,8 @@ from predictions import CLASSES, frame, with_probabilities
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import brier_score_loss
 
-from ser_core import calibration
 from ser_core.errors import SerError
+from ser_core.evaluation import calibration
 
 
 def test_brier_equals_scikit_learn():

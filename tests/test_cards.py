@@ -3,7 +3,8 @@ import pandas as pd
 import pytest
 import soundfile
 
-from ser_core import cards, corpora, store
+from ser_core import paths
+from ser_core.data import cards, corpora
 from ser_core.errors import SerError
 
 RATE = 16_000
@@ -22,7 +23,7 @@ def put(folder, name, samples):
 @pytest.fixture
 def urdu(tmp_path, monkeypatch):
     """A small URDU in its own repository; returns the corpus's folder."""
-    monkeypatch.setattr(store, "repository", lambda: tmp_path)
+    monkeypatch.setattr(paths, "repository", lambda: tmp_path)
     monkeypatch.delenv("SER_RESULTS", raising=False)
     folder = tmp_path / "urdu"
     for i, name in enumerate(

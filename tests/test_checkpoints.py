@@ -14,8 +14,8 @@ import pytest
 import test_training
 from test_training import DiesAt
 
-from ser_core import training
-from ser_core.training import checkpoints
+from ser_core.experiments.fitting import network
+from ser_core.experiments.fitting.network import checkpoints
 
 stores = test_training.stores
 # With dropout, so that what is drawn decides; the best epoch is neither the first nor the last.
@@ -23,20 +23,20 @@ SETTINGS = test_training.QUICK | {"epochs": 5, "patience": 4, "dropout": 0.3}
 
 
 def fit(folder=None, **changes):
-    table, facts = training.fit_fold(test_training.cell(**SETTINGS | changes), 1, 0, folder=folder)
+    table, facts = network.fit_fold(test_training.cell(**SETTINGS | changes), 1, 0, folder=folder)
     return table, facts["curve"]
 
 
 def dying(monkeypatch, at):
     """Let the next training stop at the beginning of an epoch; return the epochs that trainings begin."""
-    begun, original = [], training.make_trainer
+    begun, original = [], network.make_trainer
 
     def trainer(*arguments):
         made = original(*arguments)
         made.add_callback(DiesAt(begun, at))
         return made
 
-    monkeypatch.setattr(training, "make_trainer", trainer)
+    monkeypatch.setattr(network, "make_trainer", trainer)
     return begun
 
 

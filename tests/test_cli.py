@@ -24,9 +24,13 @@ from predictions import system, with_probabilities
 from sklearn.dummy import DummyClassifier
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, brier_score_loss, f1_score, recall_score
 
-from ser_core import audit, cards, cli, corpora, features, fitting, runs, store, toy
-from ser_core.corpora import Download
-from ser_core.features import files
+from ser_core import cli, files, paths
+from ser_core.data import audit, cards, corpora, synthetic
+from ser_core.data.corpora import Download
+from ser_core.experiments import runs
+from ser_core.experiments.fitting import classical
+from ser_core.systems import features
+from ser_core.systems.features import tables
 
 Done = namedtuple("Done", "code out err")
 HEAVY = {"librosa", "matplotlib", "numpy", "opensmile", "pandas", "pandera", "requests", "scipy", "sklearn", "torch"}
@@ -114,7 +118,7 @@ def test_every_option_is_explained():
 
 
 def test_the_script_is_the_command_and_a_fault_is_one_line(tmp_path):
-    scripts = tomllib.loads((store.repository() / "pyproject.toml").read_text())["project"]["scripts"]
+    scripts = tomllib.loads((paths.repository() / "pyproject.toml").read_text())["project"]["scripts"]
     assert scripts == {"ser": "ser_core.cli:main"}
     words = [sys.executable, "-m", "ser_core.cli", "score", "nowhere.csv"]
     done = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path)
@@ -279,13 +283,13 @@ def test_score_of_a_truncated_or_missing_file_is_one_line(refused, tmp_path):
 
 @pytest.fixture(scope="module")
 def clean(tmp_path_factory):
-    return toy.corpus(tmp_path_factory.mktemp("clean"), speakers=6, sentences=2) / "clips.csv"
+    return synthetic.corpus(tmp_path_factory.mktemp("clean"), speakers=6, sentences=2) / "clips.csv"
 
 
 @pytest.fixture(scope="module")
 def leaky(tmp_path_factory):
     folder = tmp_path_factory.mktemp("leaky")
-    return toy.corpus(folder, speakers=6, sentences=2, confounded=True, copies=("exact", "ogg")) / "clips.csv"
+    return synthetic.corpus(folder, speakers=6, sentences=2, confounded=True, copies=("exact", "ogg")) / "clips.csv"
 
 
 def test_audit_of_a_clean_corpus_finds_no_leak(ser, stores, clean):
@@ -415,8 +419,8 @@ def test_what_is_not_at_hand_says_how_to_ask_for_it(refused, stores, monkeypatch
     for words in (("audit", "iemocap"), ("features", "iemocap", "levels"), ("run", stores / "trial.yaml")):
         refused(*words, match="iemocap: no recording .* `ser fetch iemocap` .* `ser card iemocap --write`")
     refused("card", "iemocap", "--write", match="no recordings of iemocap: set SER_DATA .* `ser fetch iemocap`")
-    clips = toy.clips(speakers=6, sentences=1, emotions=("anger", "sadness")).assign(corpus="iemocap")
-    store.write_parquet(clips, corpora.table_path("iemocap"))
+    clips = synthetic.clips(speakers=6, sentences=1, emotions=("anger", "sadness")).assign(corpus="iemocap")
+    files.write_parquet(clips, corpora.table_path("iemocap"))
     refused("audit", "iemocap", match="iemocap.md: no such card; run `ser card iemocap --write`")
 
 
@@ -426,7 +430,7 @@ def test_what_is_not_at_hand_says_how_to_ask_for_it(refused, stores, monkeypatch
 @pytest.fixture
 def urdu(tmp_path, monkeypatch):
     """A small URDU in its own repository, with its card; returns the corpus's folder."""
-    monkeypatch.setattr(store, "repository", lambda: tmp_path)
+    monkeypatch.setattr(paths, "repository", lambda: tmp_path)
     monkeypatch.delenv("SER_RESULTS", raising=False)
     folder = tmp_path / "data" / "urdu"
     for i, name in enumerate(("Angry/SM1_F1_A01", "Angry/SF2_F1_A02", "Sad/SM1_F1_S01", "Happy/SF2_F1_H01")):
@@ -440,7 +444,7 @@ def urdu(tmp_path, monkeypatch):
 
 def test_card_is_printed_as_it_is(ser):
     done = ser("card", "emodb")
-    assert done == (0, (store.repository() / "data_cards" / "emodb.md").read_text(), "")
+    assert done == (0, (paths.repository() / "data_cards" / "emodb.md").read_text(), "")
 
 
 def test_card_check_lists_what_differs_and_write_mends_it(ser, refused, urdu):
@@ -454,7 +458,7 @@ def test_card_check_lists_what_differs_and_write_mends_it(ser, refused, urdu):
     assert card.read_text() == good
 
     table = corpora.table("urdu")
-    store.write_parquet(table.assign(emotion=["sad", *table["emotion"][1:]]), corpora.table_path("urdu"))
+    files.write_parquet(table.assign(emotion=["sad", *table["emotion"][1:]]), corpora.table_path("urdu"))
     refused("card", "urdu", "--check", match=f"table.{table.index[0]}.emotion: card sad, files angry")
     corpora.table_path("urdu").rename(urdu.parent / "elsewhere.parquet")
     refused("card", "urdu", "--check", match=r"clips/urdu.parquet: no such file")
@@ -482,13 +486,13 @@ def test_card_of_what_is_not_there_is_one_line(refused, urdu, monkeypatch):
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
-    return toy.corpus(tmp_path_factory.mktemp("small"), speakers=2, sentences=1, emotions=("happy", "sad"))
+    return synthetic.corpus(tmp_path_factory.mktemp("small"), speakers=2, sentences=1, emotions=("happy", "sad"))
 
 
 def test_features_of_a_corpus_of_ones_own(ser, stores, small):
     done = ser("features", small / "clips.csv", "egemaps", "--out", stores / "mine.parquet")
     assert done == (0, f"{stores / 'mine.parquet'}\n", "")
-    table = store.read_parquet(stores / "mine.parquet", index="clip")
+    table = files.read_parquet(stores / "mine.parquet", index="clip")
     assert table.shape == (4, 88)
     smile = opensmile.Smile(opensmile.FeatureSet.eGeMAPSv02, opensmile.FeatureLevel.Functionals)
     for clip, row in table.iterrows():
@@ -510,7 +514,7 @@ def test_features_of_one_csv_do_not_replace_those_of_another(ser, stores):
         soundfile.write(stores / f"{name}.wav", np.random.default_rng(seed).uniform(-0.5, 0.5, 8_000), 16_000)
         (stores / f"{name}.csv").write_text(f"path,emotion,speaker\n{name}.wav,sad,anna\n")
         kept[name] = ser("features", stores / f"{name}.csv", "levels").out.strip()
-    clips = {name: store.read_parquet(path, index="clip").index.tolist() for name, path in kept.items()}
+    clips = {name: files.read_parquet(path, index="clip").index.tolist() for name, path in kept.items()}
     assert clips == {"a": ["local/a"], "b": ["local/b"]}
 
 
@@ -626,12 +630,12 @@ def test_fetch_of_an_unknown_corpus_is_one_line(refused):
 def trial(stores):
     """An experiment on a synthetic corpus that stands in for URDU, with made-up features; returns its file."""
     forget()
-    clips = toy.clips(speakers=8, sentences=2).assign(corpus="urdu")
-    store.write_parquet(clips, corpora.table_path("urdu"))
+    clips = synthetic.clips(speakers=8, sentences=2).assign(corpus="urdu")
+    files.write_parquet(clips, corpora.table_path("urdu"))
     spec, rng = features.get("egemaps"), np.random.default_rng(0)
-    means = clips["emotion"].map(dict(zip(toy.EMOTIONS, range(4), strict=True))).to_numpy()[:, None]
+    means = clips["emotion"].map(dict(zip(synthetic.EMOTIONS, range(4), strict=True))).to_numpy()[:, None]
     values = rng.normal(size=(len(clips), len(spec.columns))) + 0.3 * means * rng.normal(size=len(spec.columns))
-    files.save(pd.DataFrame(values, index=clips.index, columns=list(spec.columns)), "urdu", spec, clips)
+    tables.save(pd.DataFrame(values, index=clips.index, columns=list(spec.columns)), "urdu", spec, clips)
     content = {
         "name": "trial",
         "question": "Does it work?",
@@ -669,7 +673,7 @@ def test_run_goes_on_where_it_was_interrupted(ser, trial, monkeypatch):
     whole = (folder / "predictions.parquet").read_bytes()
     for file in folder.iterdir():
         file.unlink()
-    fitted, original = [], fitting.fit_fold
+    fitted, original = [], classical.fit_fold
 
     def interrupted_at_the_third(cell, seed, fold):
         fitted.append(fold)
@@ -677,7 +681,7 @@ def test_run_goes_on_where_it_was_interrupted(ser, trial, monkeypatch):
             raise KeyboardInterrupt
         return original(cell, seed, fold)
 
-    monkeypatch.setattr(fitting, "fit_fold", interrupted_at_the_third)
+    monkeypatch.setattr(classical, "fit_fold", interrupted_at_the_third)
     done = ser("run", trial, "--jobs", 1, "--only", "svm")
     assert (done.code, done.out) == (130, "")
     assert done.err.endswith("\nser: interrupted; fetch, features, transcribe and run go on where they stopped\n")

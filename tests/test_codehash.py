@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from ser_core import codehash, keys, store
-from ser_core.cells import Cell, FusionCell, TrainingCell
+from ser_core import paths
 from ser_core.errors import SerError
-from ser_core.recipes import recipe
+from ser_core.experiments import code_hash, keys
+from ser_core.experiments.cells import Cell, FusionCell, TrainingCell
+from ser_core.systems.settings import recipe
 
 
 def network(**settings):
@@ -37,16 +38,16 @@ SYSTEMS = {
 
 
 def forget():
-    codehash._modules.cache_clear()
-    codehash._reached.cache_clear()
+    code_hash._modules.cache_clear()
+    code_hash._reached.cache_clear()
 
 
 @pytest.fixture
 def package(tmp_path, monkeypatch):
     """A copy of the package that may be changed, and is what code is hashed of."""
     copy = tmp_path / "ser_core"
-    shutil.copytree(store.repository() / "ser_core", copy, ignore=shutil.ignore_patterns("__pycache__"))
-    monkeypatch.setattr(codehash, "__file__", str(copy / "codehash.py"))
+    shutil.copytree(paths.repository() / "ser_core", copy, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(code_hash, "__file__", str(copy / "experiments" / "code_hash.py"))
     forget()
     yield copy
     forget()
@@ -71,39 +72,64 @@ FITTED = {"logreg", "knn", "weighted"}
 @pytest.mark.parametrize(
     ("module", "old", "new", "changed"),
     [
-        ("fitting", "best = int(np.argmax(scores))", "best = int(np.argmin(scores))", FITTED),
-        ("classical", "LogisticRegression(C=0.01", "LogisticRegression(C=0.02", {"logreg", "weighted"} | NETWORKS),
-        ("classical", '{"n_neighbors": (31, 15, 5)}', '{"n_neighbors": (31, 15)}', {"knn"}),
-        ("classical", "MODELS: dict[str, Model] = {", 'MODELS: dict[str, Model] = {"new": Model(_tree),', set()),
-        ("classical", '"coral": "z-score', '"other": "new", "coral": "z-score', set()),
-        ("metrics", "(support(confusion) > 0)", "(support(confusion) > 1)", set(SYSTEMS)),
-        ("metrics", 'METRICS: dict[str, Metric] = {', 'METRICS: dict[str, Metric] = {"new": wa, ', set()),
-        ("cells", '"fold": fold,', '"fold": fold + 1,', set(SYSTEMS)),
-        ("cells", 'words[part["train"]].unique()', 'words[part["test"]].unique()', set(SYSTEMS) - {"mean"}),
-        ("training.trainer", "steps = math.ceil(", "steps = 1 + math.ceil(", NETWORKS),
-        ("probing", "GroupKFold(min(5,", "GroupKFold(min(6,", NETWORKS),
-        ("models.pooling", "class Pooling(nn.Module):", "class Pooling(nn.Module):\n    NEW = 1\n", NETWORKS),
-        ("encoders.base", "RATE = 16_000", "RATE = 8_000", NETWORKS),
-        ("encoders.byol", "N_MELS = 64", "N_MELS = 32", NETWORKS - {"image", "hub"}),
-        ("encoders.spectrogram", "BLOCK = RATE", "BLOCK = 2 * RATE", {"image"}),
-        ("encoders.hub.wave", "class WaveEncoder(Encoder):", "class WaveEncoder(Encoder):\n    NEW = 1\n", {"hub"}),
-        ("encoders.text", "class TextEncoder(Encoder):", "class TextEncoder(Encoder):\n    N = 1\n", READING),
-        ("augmentation", "_TIME_SHARE = 5", "_TIME_SHARE = 6", {"augmented"}),
-        ("multimodal.concat", "class Concat(FusionHead):", "class Concat(FusionHead):\n    NEW = 1\n", {"concat"}),
-        ("multimodal.cross_attention", "return 2 * width", "return 3 * width", {"attention"}),
-        ("multimodal.heads", '    "gated": (', '    "new": (Gated, AudioHead), "gated": (', set()),
-        ("fusion", "_FLOOR = 1e-6", "_FLOOR = 1e-7", set()),
-        ("fusion", "return np.mean(test, 0), {}", "return np.median(test, 0), {}", {"mean"}),
-        ("fusion", "WEIGHTS = np.linspace(0, 1, 21)", "WEIGHTS = np.linspace(0, 1, 11)", {"weighted"}),
-        ("labels", "emotion.map(mapping)", "emotion.map(mapping).str.upper()", set(SYSTEMS)),
-        ("labels", "HARMONISATIONS: dict", "OTHER = 1\nHARMONISATIONS: dict", set()),
-        ("recipes", "return bool(self.augmentation) and", "return not self.augmentation and", NETWORKS),
-        ("recipes", 'encoder.startswith("text:")', 'encoder.startswith("words:")', NETWORKS),
-        ("recipes", "> 0 for name in _MASKS", ">= 0 for name in _MASKS", {"augmented"}),
-        ("recipes", "if isinstance(value, list) else value", "if value else value", {"augmented"}),
-        ("recipes", "epochs: int = 20", "epochs: int = 21", set()),
-        ("runs", 'sort_values(["seed", "clip"]', 'sort_values(["clip", "seed"]', {"mean", "weighted"}),
-        ("figures", '"""', '"""', set()),
+        ("experiments.fitting.classical", "best = int(np.argmax(scores))", "best = int(np.argmin(scores))", FITTED),
+        (
+            "systems.classifiers",
+            "LogisticRegression(C=0.01",
+            "LogisticRegression(C=0.02",
+            {"logreg", "weighted"} | NETWORKS,
+        ),
+        ("systems.classifiers", '{"n_neighbors": (31, 15, 5)}', '{"n_neighbors": (31, 15)}', {"knn"}),
+        (
+            "systems.classifiers",
+            "MODELS: dict[str, Model] = {",
+            'MODELS: dict[str, Model] = {"new": Model(_tree),',
+            set(),
+        ),
+        ("systems.classifiers", '"coral": "z-score', '"other": "new", "coral": "z-score', set()),
+        ("evaluation.metrics", "(support(confusion) > 0)", "(support(confusion) > 1)", set(SYSTEMS)),
+        ("evaluation.metrics", 'METRICS: dict[str, Metric] = {', 'METRICS: dict[str, Metric] = {"new": wa, ', set()),
+        ("experiments.cells", '"fold": fold,', '"fold": fold + 1,', set(SYSTEMS)),
+        ("experiments.cells", 'words[part["train"]].unique()', 'words[part["test"]].unique()', set(SYSTEMS) - {"mean"}),
+        ("experiments.fitting.network.trainer", "steps = math.ceil(", "steps = 1 + math.ceil(", NETWORKS),
+        ("systems.speaker_probe", "GroupKFold(min(5,", "GroupKFold(min(6,", NETWORKS),
+        ("systems.networks.pooling", "class Pooling(nn.Module):", "class Pooling(nn.Module):\n    NEW = 1\n", NETWORKS),
+        ("systems.encoders.base", "RATE = 16_000", "RATE = 8_000", NETWORKS),
+        ("systems.encoders.byol", "N_MELS = 64", "N_MELS = 32", NETWORKS - {"image", "hub"}),
+        ("systems.encoders.spectrogram", "BLOCK = RATE", "BLOCK = 2 * RATE", {"image"}),
+        (
+            "systems.encoders.hub.wave",
+            "class WaveEncoder(Encoder):",
+            "class WaveEncoder(Encoder):\n    NEW = 1\n",
+            {"hub"},
+        ),
+        ("systems.encoders.text", "class TextEncoder(Encoder):", "class TextEncoder(Encoder):\n    N = 1\n", READING),
+        ("systems.augmentation", "_TIME_SHARE = 5", "_TIME_SHARE = 6", {"augmented"}),
+        (
+            "systems.networks.fusion_heads.concat",
+            "class Concat(FusionHead):",
+            "class Concat(FusionHead):\n    NEW = 1\n",
+            {"concat"},
+        ),
+        ("systems.networks.fusion_heads.cross_attention", "return 2 * width", "return 3 * width", {"attention"}),
+        ("systems.networks.fusion_heads.heads", '    "gated": (', '    "new": (Gated, AudioHead), "gated": (', set()),
+        ("experiments.fitting.late_fusion", "_FLOOR = 1e-6", "_FLOOR = 1e-7", set()),
+        ("experiments.fitting.late_fusion", "return np.mean(test, 0), {}", "return np.median(test, 0), {}", {"mean"}),
+        (
+            "experiments.fitting.late_fusion",
+            "WEIGHTS = np.linspace(0, 1, 21)",
+            "WEIGHTS = np.linspace(0, 1, 11)",
+            {"weighted"},
+        ),
+        ("data.labels", "emotion.map(mapping)", "emotion.map(mapping).str.upper()", set(SYSTEMS)),
+        ("data.labels", "HARMONISATIONS: dict", "OTHER = 1\nHARMONISATIONS: dict", set()),
+        ("systems.settings", "return bool(self.augmentation) and", "return not self.augmentation and", NETWORKS),
+        ("systems.settings", 'encoder.startswith("text:")', 'encoder.startswith("words:")', NETWORKS),
+        ("systems.settings", "> 0 for name in _MASKS", ">= 0 for name in _MASKS", {"augmented"}),
+        ("systems.settings", "if isinstance(value, list) else value", "if value else value", {"augmented"}),
+        ("systems.settings", "epochs: int = 20", "epochs: int = 21", set()),
+        ("experiments.runs", 'sort_values(["seed", "clip"]', 'sort_values(["clip", "seed"]', {"mean", "weighted"}),
+        ("book.figures", '"""', '"""', set()),
     ],
 )  # fmt: skip
 def test_a_change_of_code_changes_the_systems_that_it_decides(before, package, module, old, new, changed):
@@ -125,30 +151,30 @@ def test_a_change_of_code_changes_the_systems_that_it_decides(before, package, m
     ],
 )
 def test_comments_docstrings_annotations_and_imports_do_not_count(before, package, old, new):
-    path = package / "fitting.py"
+    path = package / "experiments/fitting/classical.py"
     source = path.read_text()
     path.write_text(source.replace(old, new, 1) if old in source else '"""Other words."""\n' + source)
     assert digests() == before
 
 
 def test_a_clearer_message_does_not_count(before, package):
-    path = package / "cells.py"
+    path = package / "experiments/cells.py"
     path.write_text(path.read_text().replace("a fold tests the classes", "some fold tests the classes"))
     assert digests() == before
 
 
 def test_a_definition_may_move_to_another_module(before, package):
-    path = package / "cells.py"
+    path = package / "experiments/cells.py"
     source = path.read_text()
     tree = ast.parse(source)
     (node,) = [part for part in tree.body if getattr(part, "name", None) == "classes"]
     lines = source.splitlines(keepends=True)
     moved = "".join(lines[node.lineno - 1 : node.end_lineno])
     rest = "".join(lines[: node.lineno - 1] + lines[node.end_lineno :])
-    head = "from ser_core.cells import clips_of\nfrom ser_core.errors import SerError\n\n\n"
+    head = "from ser_core.experiments.cells import clips_of\nfrom ser_core.errors import SerError\n\n\n"
     (package / "elsewhere.py").write_text(head + moved)
     path.write_text(rest)
-    fitting = package / "fitting.py"
+    fitting = package / "experiments/fitting/classical.py"
     text = fitting.read_text().replace("import Cell, classes, clips_of", "import Cell, clips_of", 1)
     fitting.write_text(
         text.replace("from ser_core.errors", "from ser_core.elsewhere import classes\nfrom ser_core.errors", 1)
@@ -158,8 +184,8 @@ def test_a_definition_may_move_to_another_module(before, package):
 
 
 def test_an_unknown_root_is_an_error():
-    with pytest.raises(KeyError, match="no definition 'nothing' in module 'ser_core.metrics'"):
-        codehash.digest(["metrics:nothing"])
+    with pytest.raises(KeyError, match="no definition 'nothing' in module 'ser_core.evaluation.metrics'"):
+        code_hash.digest(["evaluation.metrics:nothing"])
 
 
 def test_a_name_that_a_function_gives_a_value_to_is_not_the_module_s(package):
@@ -167,13 +193,13 @@ def test_a_name_that_a_function_gives_a_value_to_is_not_the_module_s(package):
         "def f():\n    return 1\n\n\ndef g(f):\n    return f\n\n\ndef h():\n    return f()\n"
     )
     forget()
-    assert set(codehash.reached(["one:g"])) == {("one", "g")}
-    assert set(codehash.reached(["one:h"])) == {("one", "f"), ("one", "h")}
+    assert set(code_hash.reached(["one:g"])) == {("one", "g")}
+    assert set(code_hash.reached(["one:h"])) == {("one", "f"), ("one", "h")}
 
 
 def test_the_digest_does_not_depend_on_the_version_of_python():
     """Written out here as Python 3.11 gives it; a tree of another version may have other fields."""
-    found = codehash.reached(["metrics:wa"])[("metrics", "wa")]
+    found = code_hash.reached(["evaluation.metrics:wa"])[("evaluation.metrics", "wa")]
     total = (
         "Call( func= Attribute( value= Call( func= @{} args= [ Name( id= 'confusion' ) ] ) attr= 'sum' ) args= [ {} ] )"
     )
@@ -186,8 +212,11 @@ def test_the_digest_does_not_depend_on_the_version_of_python():
 
 
 def test_every_root_is_there():
-    root = Path(codehash.__file__).parent
-    assert all(codehash._nodes(str(root), *name.split(":")) for name in ("fitting:fit_fold", "training:fit_fold"))
+    root = Path(code_hash.__file__).parent.parent
+    assert all(
+        code_hash._nodes(str(root), *name.split(":"))
+        for name in ("experiments.fitting.classical:fit_fold", "experiments.fitting.network:fit_fold")
+    )
 
 
 @pytest.fixture
@@ -198,7 +227,7 @@ def made(package):
         for name, source in sources.items():
             (package / f"{name}.py").write_text(source)
         forget()
-        return codehash.digest([root], entries=entries)
+        return code_hash.digest([root], entries=entries)
 
     return write
 

@@ -7,10 +7,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ser_core import cells, corpora, experiments, features, fusion, keys, labels, metrics, runs, splits, store
+from ser_core import paths
+from ser_core.data import corpora, labels, splits
 from ser_core.errors import SerError
+from ser_core.evaluation import metrics
+from ser_core.experiments import cells, configuration, keys, runs
+from ser_core.experiments.fitting import late_fusion
+from ser_core.systems import features
 
-FILES = sorted((store.results() / "runs").glob("*/*/run.json"))
+FILES = sorted((paths.results() / "runs").glob("*/*/run.json"))
 NAMES = [f"{path.parent.parent.name}/{path.parent.name}" for path in FILES]
 CELLS = {name: cells.cell(json.loads(path.read_text())["cell"]) for name, path in zip(NAMES, FILES, strict=True)}
 # What was predicted beside the test parts is kept of these.
@@ -41,7 +46,7 @@ def committed(corpus, extractor):
     if extractor in features.WORDS:
         return at_hand(corpus, extractor) is not None
     paths = [features.location(part, extractor) for part in corpora.parts(corpus)]
-    return all(path.is_file() and store.results() in path.parents for path in paths)
+    return all(path.is_file() and paths.results() in path.parents for path in paths)
 
 
 @functools.cache
@@ -96,8 +101,8 @@ def test_run_keeps_its_promises(name):
 
 @pytest.mark.parametrize("experiment", sorted({name.split("/")[0] for name in NAMES}))
 def test_experiment_is_complete_and_nothing_else_is_there(experiment):
-    (path,) = (store.repository() / "experiments").rglob(f"{experiment}.yaml")
-    loaded = experiments.load(path)
+    (path,) = (paths.repository() / "experiments").rglob(f"{experiment}.yaml")
+    loaded = configuration.load(path)
     made = {name.split("/")[1] for name in NAMES if name.startswith(f"{experiment}/")}
     # Whoever has read a corpus that was not at hand can run more than is committed.
     committed = [cell for cell in loaded.cells if not set(corpora.parts(cell.corpus)) & set(corpora.ABSENT)]
@@ -127,7 +132,7 @@ def test_run_was_made_from_the_data_that_are_there(name, monkeypatch):
                 pytest.skip(f"the {extractor} features of {cell.corpus} are not committed")
     # Of a fusion it is asked whether it agrees with the Runs on the features, which are themselves held against these.
     monkeypatch.setattr(keys, "data_hash", recorded if name in FUSIONS else at_hand)
-    if cell.corpus == "meld" and store.data_folder("meld") is None:
+    if cell.corpus == "meld" and paths.data_folder("meld") is None:
         pytest.skip("the transcripts of meld may not be redistributed, and are not at hand")
     assert keys.data_of(cell) == info["data"]
 
@@ -138,7 +143,7 @@ def test_dev_clips_are_those_of_the_folds_and_were_not_trained_on(name):
     # A plain mean needs no dev predictions, and the Runs of classical systems keep none.
     members = [name for name in getattr(cell, "members", ()) if name in CELLS]
     if not cell.tune or any("dev" not in runs.info(member)["tables"] for member in members):
-        assert getattr(cell, "rule", "mean") not in fusion.LEARNING
+        assert getattr(cell, "rule", "mean") not in late_fusion.LEARNING
         assert not (runs.folder(*name.split("/")) / "dev.parquet").exists()
         return
     clips, dev = clips_of(cell.corpus, cell.labels), runs.other(name, "dev")

@@ -5,8 +5,9 @@ from predictions import scipy_interval, system
 from scipy import stats
 from sklearn.metrics import balanced_accuracy_score, recall_score
 
-from ser_core import comparisons, intervals, labels, metrics
+from ser_core.data import labels
 from ser_core.errors import SerError
+from ser_core.evaluation import comparisons, intervals, metrics
 
 
 def test_difference_equals_that_of_scipy():

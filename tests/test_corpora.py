@@ -13,10 +13,11 @@ import pytest
 import soundfile
 import yaml
 
-from ser_core import audio, clips, corpora, store
-from ser_core.corpora import fetch as fetching
-from ser_core.corpora import local, punjabi_elc, savee
-from ser_core.corpora.base import Download
+from ser_core import paths
+from ser_core.data import audio, clips, corpora
+from ser_core.data.corpora import fetch as fetching
+from ser_core.data.corpora import local, punjabi_elc, savee
+from ser_core.data.corpora.base import Download
 from ser_core.errors import SerError
 
 RATE = 16_000
@@ -472,7 +473,7 @@ def test_local_takes_ids_of_its_own(tmp_path):
 def test_info_is_complete(name):
     info = corpora.info(name)
     assert info.name == name and info.access in ("public", "request", "gated")
-    assert f"{{{info.citation}," in (store.repository() / "book/references.bib").read_text()
+    assert f"{{{info.citation}," in (paths.repository() / "book/references.bib").read_text()
     assert info.how_to_get and info.licence and info.declared
     assert bool(info.downloads) == (info.access == "public")
     for item in info.downloads:
@@ -696,5 +697,5 @@ def test_unpack_refuses_links_and_damage(tmp_path):
 
 def test_every_card_names_its_corpus():
     for name in corpora.NAMES:
-        header = (store.repository() / "data_cards" / f"{name}.md").read_text().split("---\n")[1]
+        header = (paths.repository() / "data_cards" / f"{name}.md").read_text().split("---\n")[1]
         assert yaml.safe_load(header)["name"] == name

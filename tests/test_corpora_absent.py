@@ -9,10 +9,13 @@ import soundfile
 import yaml
 from caches import forget
 
-from ser_core import cards, cli, clips, corpora, experiments, features, labels, runner, runs, splits, store, toy
-from ser_core.corpora import fetch as fetching
-from ser_core.corpora import iemocap, iitkgp_sehsc, punjabi_rasa, shemo
+from ser_core import cli, paths
+from ser_core.data import cards, clips, corpora, labels, splits, synthetic
+from ser_core.data.corpora import fetch as fetching
+from ser_core.data.corpora import iemocap, iitkgp_sehsc, punjabi_rasa, shemo
 from ser_core.errors import RefusalError, SerError
+from ser_core.experiments import configuration, runner, runs
+from ser_core.systems import features
 
 RATE = 16_000
 
@@ -154,7 +157,7 @@ def test_the_absent_are_apart_from_those_with_results():
     assert corpora.ABSENT == ("crema_d", "iemocap", "punjabi_rasa", "shemo", "iitkgp_sehsc")
     assert len(corpora.NAMES) == 8 and not set(corpora.NAMES) & set(corpora.ABSENT)
     for name in corpora.ABSENT:
-        assert not (store.repository() / "data_cards" / f"{name}.md").exists()
+        assert not (paths.repository() / "data_cards" / f"{name}.md").exists()
 
 
 def test_the_documented_layout_is_read(corpus):
@@ -539,12 +542,12 @@ def test_an_experiment_refuses_what_is_not_at_hand_and_says_how_to_get_it(own):
     kinds = ({}, instead | {"networks": {"a": {}}}, instead | {"fusions": {"a": fusion}})
     for fields in (*kinds, {"features": ["words"], "normalisations": ["tfidf"]}):
         with pytest.raises(SerError, match="support nothing of it; .* iemocap: no recording .* `ser fetch iemocap`"):
-            experiments.load(experiment(own, corpora=["iemocap"], **fields))
-    toy.corpus(own / "data/urdu", speakers=6, sentences=1, emotions=("angry", "sad"))
+            configuration.load(experiment(own, corpora=["iemocap"], **fields))
+    synthetic.corpus(own / "data/urdu", speakers=6, sentences=1, emotions=("angry", "sad"))
     corpora.write_table(corpora.local.read(own / "data/urdu/clips.csv", name="urdu"))
     for fields in kinds:
         fields |= {"corpora": ["crema_d", "crema_d+urdu", "urdu"], "protocols": ["speaker"], "folds": 2}
-        loaded = experiments.load(experiment(own, **fields))
+        loaded = configuration.load(experiment(own, **fields))
         assert [cell.corpus for cell in loaded.cells] == ["urdu"]
         assert loaded.refused["corpus"].tolist() == ["crema_d", "crema_d+urdu"]
         reasons = loaded.refused["reason"]
@@ -556,14 +559,14 @@ def test_leave_one_session_out_and_a_merged_corpus_run_once_the_recordings_are_t
     for name in ("crema_d", "iemocap", "savee"):
         corpora.write_table(corpora.read(name))
         features.extract(name, "levels", jobs=1, progress=False)
-    (folder,) = runner.run(experiments.load(experiment(own, corpora=["iemocap"])), jobs=1, progress=False)
+    (folder,) = runner.run(configuration.load(experiment(own, corpora=["iemocap"])), jobs=1, progress=False)
     table = runs.read(f"own/{folder.name}").predictions
     sessions = corpora.table("iemocap")["session"]
     assert sorted(table["clip"]) == sorted(sessions.index) and len(sessions) == 40
     assert (table.groupby("fold")["clip"].apply(lambda clips: sessions[clips].nunique()) == 1).all()
     assert table["fold"].nunique() == 5
     merged = experiment(own, corpora=["crema_d+iemocap+savee"], protocols=["speaker"], folds=2, labels="sharma7")
-    (folder,) = runner.run(experiments.load(merged), jobs=1, progress=False)
+    (folder,) = runner.run(configuration.load(merged), jobs=1, progress=False)
     table = runs.read(f"own/{folder.name}").predictions
     assert len(table) == 40 + 24 + 16 and set(table["truth"]) == {"angry", "sad"}
 

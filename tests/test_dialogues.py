@@ -1,8 +1,8 @@
 import pandas as pd
 import pytest
 
-from ser_core import corpora, dialogues
-from ser_core.dialogues import COLUMNS, dialogue_inputs, meld_texts
+from ser_core.data import corpora, transcripts
+from ser_core.data.transcripts import COLUMNS, dialogue_inputs, meld_texts
 from ser_core.errors import SerError
 
 ROWS = {
@@ -102,6 +102,6 @@ def test_melds_own_dialogues_are_the_committed_clips():
 
 
 def test_the_texts_of_a_union_are_those_of_its_corpora():
-    assert dialogues.texts("emodb+ravdess") == dialogues.texts("emodb") | dialogues.texts("ravdess")
-    assert dialogues.refusal("emodb+urdu") == dialogues.refusal("urdu")
-    assert "no dialogues" in dialogues.refusal("emodb+ravdess", 2)
+    assert transcripts.texts("emodb+ravdess") == transcripts.texts("emodb") | transcripts.texts("ravdess")
+    assert transcripts.refusal("emodb+urdu") == transcripts.refusal("urdu")
+    assert "no dialogues" in transcripts.refusal("emodb+ravdess", 2)

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from ser_core import encoders
-from ser_core.encoders import byol
-from ser_core.encoders.base import RATE, Encoded, mask_of, pad
 from ser_core.errors import SerError
+from ser_core.systems import encoders
+from ser_core.systems.encoders import byol
+from ser_core.systems.encoders.base import RATE, Encoded, mask_of, pad
 
 LENGTHS = (100, 37, 8, 61)
 

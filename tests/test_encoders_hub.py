@@ -10,8 +10,8 @@ import torch
 import transformers
 from huggingface_hub import constants
 
-from ser_core.encoders import load, pad
 from ser_core.errors import SerError
+from ser_core.systems.encoders import load, pad
 
 FAMILIES = list(tiny.FAMILIES)
 WAVES = [family for family in FAMILIES if family != "whisper"]

@@ -11,10 +11,10 @@ from sklearn.preprocessing import StandardScaler
 from torch import nn
 from torchvision import models
 
-from ser_core import acoustic
-from ser_core.encoders import spectrogram
-from ser_core.encoders.base import RATE, pad
 from ser_core.errors import SerError
+from ser_core.systems import handcrafted
+from ser_core.systems.encoders import spectrogram
+from ser_core.systems.encoders.base import RATE, pad
 
 # Table 5 of Sharma (2023) up to its output layer: convolutions with kernels and kernel size, dropouts with their rate.
 TABLE_5 = [
@@ -237,7 +237,7 @@ def test_the_1d_cnn_takes_the_94_librosa_features(encoders):
     encoder = encoders["cnn1d-librosa94"]
     prepared = encoder.prepare(noise(0.7))
     assert prepared.shape == (1, 94)
-    expected = list(acoustic.librosa94(noise(0.7), RATE).values())
+    expected = list(handcrafted.librosa94(noise(0.7), RATE).values())
     np.testing.assert_allclose(prepared[0], expected, rtol=1e-6)
     with torch.no_grad():
         assert encoder(*pad([prepared])).states[0].shape == (1, 1, encoder.dim)

@@ -11,10 +11,10 @@ import torch
 import transformers
 from huggingface_hub import constants
 
-from ser_core import encoders
-from ser_core.encoders import pad, text
 from ser_core.errors import SerError
-from ser_core.models import Pooling, SpeechClassifier
+from ser_core.systems import encoders
+from ser_core.systems.encoders import pad, text
+from ser_core.systems.networks import Pooling, SpeechClassifier
 
 FAMILIES = list(tiny.TEXT_FAMILIES)
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

@@ -6,11 +6,11 @@ from predictions import CLASSES, system
 from scipy import stats
 from sklearn.metrics import balanced_accuracy_score
 
-from ser_core import comparisons, families
-from ser_core.comparisons import Difference
 from ser_core.errors import SerError
-from ser_core.intervals import Interval
-from ser_core.pairing import Paired
+from ser_core.evaluation import comparisons, families
+from ser_core.evaluation.comparisons import Difference
+from ser_core.evaluation.intervals import Interval
+from ser_core.evaluation.pairing import Paired
 
 
 def elsewhere(table):

@@ -13,10 +13,12 @@ import pytest
 import soundfile
 from parselmouth.praat import call
 
-from ser_core import acoustic, audio, clips, corpora, features, store
+from ser_core import files, paths
+from ser_core.data import audio, clips, corpora
 from ser_core.errors import SerError
-from ser_core.features import extraction, files
-from ser_core.features.texts import SENTENCES
+from ser_core.systems import features, handcrafted
+from ser_core.systems.features import extraction, tables
+from ser_core.systems.features.texts import SENTENCES
 
 RATE = 16_000
 COMMITTED = ("ravdess", "emodb", "urdu", "banglaser")
@@ -120,12 +122,12 @@ def spoken_twice(noise):
 def test_cleaning_takes_silent_sections_out_of_the_middle_too():
     clip, _ = spoken_twice(noise=1e-4)
     # The gate and frames of 2,048 samples leave an edge at each side of the two seconds.
-    assert 2.0 <= len(acoustic.clean(clip, RATE)) / RATE < 2.6
+    assert 2.0 <= len(handcrafted.clean(clip, RATE)) / RATE < 2.6
 
 
 def test_cleaning_takes_the_noise_and_leaves_the_voice():
     clip, voice = spoken_twice(noise=1e-2)
-    cleaned = acoustic.clean(clip, RATE)
+    cleaned = handcrafted.clean(clip, RATE)
     assert len(cleaned) == len(clip)  # what is left of so much noise is less than 60 dB below the tone
     # Without the edges that the gate leaves. It takes a steady tone for noise after a while, but far less than noise.
     spoken, pause = (slice(int(start * RATE), int(end * RATE)) for start, end in ((1.05, 1.5), (2.3, 2.7)))
@@ -150,9 +152,9 @@ def test_a_union_has_the_features_of_its_corpora(tmp_path):
     for name in ("tess", "savee"):
         row = {"corpus": name, "language": "en", "emotion": "fear", "sha256": "0" * 64}
         table = clips.validate(pd.DataFrame([row] * 3, index=[f"{name}/{i}" for i in range(3)]))
-        store.write_parquet(table, corpora.table_path(name))
+        files.write_parquet(table, corpora.table_path(name))
         values = pd.DataFrame(rng.normal(size=(3, 5)), index=table.index, columns=list(spec.columns))
-        stored[name] = files.save(values, name, spec, table) and values.astype("float32")
+        stored[name] = tables.save(values, name, spec, table) and values.astype("float32")
     found = features.load("savee+tess", "levels")
     assert found.index.equals(corpora.table("savee+tess").index)
     pd.testing.assert_frame_equal(found, pd.concat([stored["savee"], stored["tess"]]), check_names=False)
@@ -220,15 +222,15 @@ def test_silence_noise_and_overload_give_numbers(name):
 
 def test_the_store_gives_back_what_was_computed(toy):
     path = extract(toy, "egemaps")
-    assert path == store.cache() / "features" / "toy.egemaps.parquet"
+    assert path == paths.cache() / "features" / "toy.egemaps.parquet"
     table = features.load("toy", "egemaps", toy[1])
     assert table.index.tolist() == toy[1].index.tolist() and set(table.dtypes) == {np.dtype("float32")}
     x = audio.read(toy[0] / "c3.wav")
     np.testing.assert_array_equal(table.loc["toy/c3"], np.float32(list(features.get("egemaps").function(*x).values())))
-    facts = store.read_metadata(path)
+    facts = files.read_metadata(path)
     assert facts["packages"] == {"opensmile": opensmile.__version__}
     assert facts["parameters"]["feature_set"] == "eGeMAPSv02"
-    assert not list((store.cache() / "partial").iterdir())
+    assert not list((paths.cache() / "partial").iterdir())
 
 
 def test_processes_and_repetition_do_not_change_a_byte(toy):
@@ -242,7 +244,7 @@ def test_processes_and_repetition_do_not_change_a_byte(toy):
 
 def test_a_killed_extraction_goes_on_and_ends_the_same(toy, tmp_path, monkeypatch):
     folder, table = toy
-    store.write_parquet(table, tmp_path / "clips.parquet")
+    files.write_parquet(table, tmp_path / "clips.parquet")
     script = f"""
         import dataclasses, os, pathlib, signal
         from ser_core import features, store
@@ -261,7 +263,7 @@ def test_a_killed_extraction_goes_on_and_ends_the_same(toy, tmp_path, monkeypatc
     killed = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], check=False)
     assert killed.returncode == -signal.SIGKILL
     assert not features.location("toy", "levels").exists()
-    kept = sorted((store.cache() / "partial").glob("*/*.parquet"))
+    kept = sorted((paths.cache() / "partial").glob("*/*.parquet"))
     assert len(kept) == 2
     untouched = [file.stat().st_mtime_ns for file in kept]
     restarted = extract_watching(toy, kept, untouched)
@@ -317,7 +319,7 @@ def test_what_is_undefined_without_voice_is_zero_and_listed(tmp_path):
         assert (
             values.loc["toy/silence", name] == 0 == values.loc["toy/short", name] and values.loc["toy/voice", name] > 0
         )
-        assert store.read_metadata(path)["undefined"][name] == ["toy/short", "toy/silence"]
+        assert files.read_metadata(path)["undefined"][name] == ["toy/short", "toy/silence"]
 
 
 def test_other_clips_or_parameters_are_an_error_and_another_library_version_is_not(toy):
@@ -325,10 +327,10 @@ def test_other_clips_or_parameters_are_an_error_and_another_library_version_is_n
     changed = toy[1].assign(sha256=["0" * 64, *toy[1]["sha256"][1:]])
     with pytest.raises(SerError, match=r"made with clips_key \w+, now \w+; make it again by: ser features toy levels"):
         features.load("toy", "levels", changed)
-    table, facts = store.read_parquet(path, index="clip"), store.read_metadata(path)
-    store.write_parquet(table, path, facts | {"packages": {"numpy": "0.1"}})
+    table, facts = files.read_parquet(path, index="clip"), files.read_metadata(path)
+    files.write_parquet(table, path, facts | {"packages": {"numpy": "0.1"}})
     features.load("toy", "levels", toy[1])
-    store.write_parquet(table, path, facts | {"parameters": {"definition": "other"}})
+    files.write_parquet(table, path, facts | {"parameters": {"definition": "other"}})
     with pytest.raises(SerError, match=r"parameters \{'definition': 'other'\}, now \{'definition': 'ser_core"):
         features.load("toy", "levels", toy[1])
     extract(toy, "levels")  # mends it
@@ -340,10 +342,10 @@ def test_nan_truncation_and_absence_are_errors_that_say_where(toy):
         features.load("toy", "levels", toy[1])
     path = extract(toy, "levels")
     whole = path.read_bytes()
-    table, facts = store.read_parquet(path, index="clip"), store.read_metadata(path)
+    table, facts = files.read_parquet(path, index="clip"), files.read_metadata(path)
     for bad in (np.nan, np.inf):
         table.loc["toy/c4", "rms_db"] = bad
-        store.write_parquet(table, path, facts)
+        files.write_parquet(table, path, facts)
         with pytest.raises(SerError, match=r"clip 'toy/c4' has (nan|inf) in column 'rms_db'"):
             features.load("toy", "levels", toy[1])
     path.write_bytes(whole[: len(whole) // 2])
@@ -380,7 +382,7 @@ def punjabi(folder, n=4):
 def test_the_punjabi_table_is_imported_as_it_is(tmp_path):
     published, table = punjabi(tmp_path / "p")
     path = features.extract("punjabi_elc", "praat31", folder=tmp_path / "p", clips=table)
-    assert path.parent == store.cache() / "features"  # not committed
+    assert path.parent == paths.cache() / "features"  # not committed
     loaded = features.load("punjabi_elc", "praat31", table)
     np.testing.assert_array_equal(loaded, published.astype("float32"))
     assert list(loaded.columns) == list(published.columns)
@@ -393,10 +395,10 @@ def test_the_punjabi_table_is_imported_as_it_is(tmp_path):
 
 @pytest.mark.parametrize("name", COMMITTED)
 def test_committed_features_load_and_their_licence_is_stated(name, committed):
-    readme = (store.results() / "features" / "README.md").read_text()
+    readme = (paths.results() / "features" / "README.md").read_text()
     for extractor in ("egemaps", "emobase", "librosa94", "praat31", "levels"):
         path = features.location(name, extractor)
-        assert path.parent == store.results() / "features"
+        assert path.parent == paths.results() / "features"
         table = features.load(name, extractor)
         assert table.shape == (len(corpora.table(name)), len(features.get(extractor).columns))
         assert list(table.columns) == list(features.get(extractor).columns)
@@ -404,8 +406,8 @@ def test_committed_features_load_and_their_licence_is_stated(name, committed):
 
 
 def test_nothing_is_committed_that_may_not_be(committed):
-    names = {path.name.split(".")[0] for path in (store.results() / "features").glob("*.parquet")}
-    assert names <= set(COMMITTED) and not list((store.results() / "features").glob("*.compare.*"))
+    names = {path.name.split(".")[0] for path in (paths.results() / "features").glob("*.parquet")}
+    assert names <= set(COMMITTED) and not list((paths.results() / "features").glob("*.compare.*"))
 
 
 @pytest.mark.needs_data
@@ -414,7 +416,7 @@ def test_nothing_is_committed_that_may_not_be(committed):
 def test_committed_features_are_those_of_the_recordings(name, extractor, committed):
     table = corpora.table(name)
     clip = table.index[len(table) // 3]
-    x = audio.read(corpora.audio_path(table.loc[clip], store.data_folder(name)))
+    x = audio.read(corpora.audio_path(table.loc[clip], paths.data_folder(name)))
     values = features.get(extractor).function(*x)
     np.testing.assert_allclose(features.load(name, extractor).loc[clip], list(values.values()), rtol=1e-3, atol=1e-4)
 

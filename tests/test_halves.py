@@ -5,8 +5,12 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score
 from sklearn.preprocessing import StandardScaler
 
-from ser_core import corpora, features, halves, procedure, splits, store
+from ser_core import files, paths
+from ser_core.data import corpora, splits
 from ser_core.errors import SerError
+from ser_core.evaluation import procedure
+from ser_core.experiments import halves
+from ser_core.systems import features
 
 
 @pytest.fixture(scope="module")
@@ -15,7 +19,7 @@ def emodb():
 
 
 def committed():
-    return sorted(path.stem for path in (store.results() / "halves").glob("*.parquet"))
+    return sorted(path.stem for path in (paths.results() / "halves").glob("*.parquet"))
 
 
 @pytest.mark.parametrize("n", [9, 10, 24, 34])
@@ -116,7 +120,7 @@ def test_systems_of_other_halves_are_not_subtracted():
 
 
 def test_committed_halves_of_emodb_are_reproduced(emodb):
-    table = store.read_parquet(halves.path("emodb.egemaps.logreg.train"))
+    table = files.read_parquet(halves.path("emodb.egemaps.logreg.train"))
     first = table[table["halving"] < 2].reset_index(drop=True)
     pd.testing.assert_frame_equal(first, emodb, check_dtype=False)
     assert table["halving"].nunique() == halves.HALVINGS
@@ -124,7 +128,7 @@ def test_committed_halves_of_emodb_are_reproduced(emodb):
 
 @pytest.mark.parametrize("system", committed())
 def test_committed_halves_have_all_clips_of_their_corpus(system):
-    table, clips = store.read_parquet(halves.path(system)), corpora.table(system.split(".")[0])
+    table, clips = files.read_parquet(halves.path(system)), corpora.table(system.split(".")[0])
     assert table["halving"].nunique() == halves.HALVINGS
     assert (table.groupby(["halving", "division"])["clips"].sum() == len(clips)).all()
     assert (table["right"] <= table["clips"]).all()
@@ -134,7 +138,7 @@ def test_several_systems_give_one_factor_between_theirs():
     names = [name for name in committed() if name.startswith("ravdess")]
     own = [halves.widening([name]) for name in names]
     assert min(own) <= halves.widening(names) <= max(own)
-    together = [halves.spread(store.read_parquet(halves.path(name))) for name in names]
+    together = [halves.spread(files.read_parquet(halves.path(name))) for name in names]
     both = procedure.widening(*(np.concatenate(parts) for parts in zip(*together, strict=True)))
     assert halves.widening(names) == both
 

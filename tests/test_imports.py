@@ -9,19 +9,24 @@ import pytest
 import ser_core
 
 PACKAGE = Path(ser_core.__file__).parent
-ORDER = re.findall(r"\w+", ser_core.__doc__.split("its left:")[1])
+# From the bottom up: a module imports from its own room and from those before it.
+ROOMS = ("foundations", "evaluation", "data", "systems", "experiments", "book", "cli")
+FOUNDATIONS = ("errors", "paths", "files")
 # What `make book` does not need, and does not install torch for.
-LEARNING = {"augmentation", "encoders", "models", "multimodal", "training"}
+LEARNING = ("systems.augmentation", "systems.encoders", "systems.networks", "experiments.fitting.network")
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
+MODULES = {".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"): path for path in FILES}
 
 
-def module(path):
-    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+def room(name):
+    first = name.split(".")[0]
+    return "foundations" if first in FOUNDATIONS else first
 
 
-def imported(path):
-    """Modules of the package that a file imports, at its top or inside a function."""
-    for node in ast.walk(ast.parse(path.read_text())):
+def imported(path, *, inside):
+    """Modules of the package that a file imports at its top and, if so asked, inside of functions."""
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree) if inside else tree.body:
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -29,38 +34,59 @@ def imported(path):
             names = [f"{node.module}.{alias.name}" for alias in node.names]
         else:
             continue
-        yield from (name.split(".")[1] for name in names if name.startswith("ser_core."))
+        for name in names:
+            parts = name.split(".")
+            if parts[0] == "ser_core":
+                found = [".".join(parts[1:end]) for end in range(len(parts), 1, -1)]
+                yield next((name for name in found if name in MODULES), "")
 
 
-def test_order_lists_every_module_once():
-    assert sorted(ORDER) == sorted({module(path) for path in FILES})
+def test_the_package_is_ten_names_in_five_rooms():
+    shown = {path.name for path in PACKAGE.iterdir() if path.name != "__pycache__"}
+    assert shown == {"__init__.py", "cli.py", "errors.py", "paths.py", "files", *ROOMS[1:-1]}
+    assert all(f"- {name}:" in ser_core.__doc__ for name in ROOMS[1:-1])
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_modules_import_only_from_their_left(path):
-    left = ORDER[: ORDER.index(module(path)) + 1]
-    names = {name for name in imported(path) if not name.startswith("__")}
-    assert names <= set(left), f"{module(path)} imports {sorted(names - set(left))} from its right"
+@pytest.mark.parametrize("name", sorted(MODULES))
+def test_imports_go_downward_only(name):
+    allowed = ROOMS[: ROOMS.index(room(name)) + 1]
+    above = {other for other in imported(MODULES[name], inside=True) if other and room(other) not in allowed}
+    assert not above, f"{name} imports {sorted(above)}, of a room above it"
+
+
+def test_no_module_imports_itself_through_others():
+    left = {name: {other for other in imported(path, inside=False) if other} - {name} for name, path in MODULES.items()}
+    # What a package's __init__ hands on is imported by it, and its modules do not import from it.
+    while leaves := {name for name, others in left.items() if not others & set(left)}:
+        left = {name: others for name, others in left.items() if name not in leaves}
+    assert not left
+
+
+@pytest.mark.parametrize("name", sorted(name for name in MODULES if room(name) == "evaluation"))
+def test_evaluation_needs_numpy_pandas_and_scipy_only(name):
+    tree = ast.parse(MODULES[name].read_text())
+    tops = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    tops |= {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    others = {top.split(".")[0] for top in tops} - set(sys.stdlib_module_names)
+    assert others <= {"ser_core", "numpy", "pandas", "scipy"}
 
 
 def test_the_package_imports_without_what_the_book_does_not_install():
-    files = [path for path in FILES if module(path) not in LEARNING]
-    modules = [".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts) for path in files]
+    modules = [f"ser_core.{name}" for name in MODULES if not name.startswith(LEARNING)]
     code = "import importlib, sys\n" + "\n".join(f"importlib.import_module({name!r})" for name in modules)
     code += "\nprint(*sorted({'torch', 'transformers', 'gradio', 'lightgbm', 'xgboost'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
 
 
-def test_the_book_documents_every_module_in_this_order():
+def test_the_book_documents_every_module_by_room():
     book = PACKAGE.parent / "book"
     pages = re.findall(r"{doc}`api/(\w+)`", (book / "api.md").read_text())
+    assert pages == list(ROOMS[:-1])
     assert sorted(pages) == sorted(path.stem for path in (book / "api").glob("*.md"))
-    page = "\n".join((book / f"api/{name}.md").read_text() for name in pages)
-    assert re.findall(r"^## (\w+)$", page, flags=re.MULTILINE) == [name for name in ORDER if name != "cli"]
-    listed = set(re.findall(r"automodule:: ser_core\.(\S+)", page))
-    names = {".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__") for path in FILES}
-    assert listed == names - {"cli"}
+    for page in pages:
+        listed = re.findall(r"automodule:: ser_core\.(\S+)", (book / f"api/{page}.md").read_text())
+        assert sorted(listed) == sorted(name for name in MODULES if room(name) == page and name not in ROOMS)
 
 
 # Run as its own process: what is not in the lock file of `make book` is hidden, what the book mocks is mocked.
@@ -92,9 +118,7 @@ for name in sys.argv[2:]:
 
 
 def test_the_book_can_document_every_module_with_what_it_installs():
-    names = [
-        ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__") for path in FILES
-    ]
+    names = [f"ser_core.{name}" for name in MODULES]
     arguments = [sys.executable, "-c", AUTODOC, str(PACKAGE.parent), *names]
     done = subprocess.run(arguments, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]

@@ -6,15 +6,16 @@ import subprocess
 
 import pytest
 
-from ser_core import integrity, store
+from ser_core import paths
 from ser_core.errors import SerError
+from ser_core.experiments import checksums
 
-REPOSITORY = store.repository()
+REPOSITORY = paths.repository()
 FACTS = ("code", "versions", "measured", "made", "folds")
 
 
 def test_every_committed_result_is_as_listed():
-    assert integrity.check() > 2000
+    assert checksums.check() > 2000
 
 
 @pytest.fixture
@@ -22,14 +23,14 @@ def results(tmp_path):
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs/a.parquet").write_bytes(b"one")
     (tmp_path / "verified.jsonl").write_text("{}\n")
-    integrity.write(tmp_path)
+    checksums.write(tmp_path)
     return tmp_path
 
 
 def test_the_list_is_that_of_sha256sum(results):
     expected = f"{hashlib.sha256(b'one').hexdigest()}  runs/a.parquet\n"
-    assert (results / integrity.FILE).read_text() == expected
-    subprocess.run(["sha256sum", "--check", "--quiet", integrity.FILE], cwd=results, check=True)
+    assert (results / checksums.FILE).read_text() == expected
+    subprocess.run(["sha256sum", "--check", "--quiet", checksums.FILE], cwd=results, check=True)
 
 
 @pytest.mark.parametrize(
@@ -38,9 +39,9 @@ def test_the_list_is_that_of_sha256sum(results):
         (lambda root: (root / "runs/a.parquet").write_bytes(b"onf"), "runs/a.parquet was changed"),
         (lambda root: (root / "runs/a.parquet").unlink(), "runs/a.parquet is missing"),
         (lambda root: (root / "runs/b.json").write_text("{}"), "runs/b.json is not listed"),
-        (lambda root: (root / integrity.FILE).unlink(), "no such file; write it with: make checksums"),
-        (lambda root: (root / integrity.FILE).write_text("x"), "a line is not a checksum and a name"),
-        (lambda root: (root / integrity.FILE).write_bytes(b"\xff  a\n\xff  a\n"), "or a name stands twice"),
+        (lambda root: (root / checksums.FILE).unlink(), "no such file; write it with: make checksums"),
+        (lambda root: (root / checksums.FILE).write_text("x"), "a line is not a checksum and a name"),
+        (lambda root: (root / checksums.FILE).write_bytes(b"\xff  a\n\xff  a\n"), "or a name stands twice"),
         (lambda root: (root / "runs/b\nc").write_text(""), "a name of other than plain characters"),
         (lambda root: (root / "runs/b\\c").write_text(""), "a name of other than plain characters"),
         (lambda root: (root / b"runs/\xff".decode(errors="surrogateescape")).write_text(""), "other than plain"),
@@ -49,29 +50,29 @@ def test_the_list_is_that_of_sha256sum(results):
     ],
 )
 def test_a_file_that_is_not_as_listed_is_named(results, change, message):
-    assert integrity.check(results) == 1
+    assert checksums.check(results) == 1
     change(results)
     with pytest.raises(SerError, match=message) as error:
-        integrity.check(results)
+        checksums.check(results)
     assert "\n" not in str(error.value)
 
 
 def test_a_name_may_have_spaces_and_letters_of_any_language(results):
     (results / "runs/two  words é.parquet").write_bytes(b"two")
-    integrity.write(results)
-    assert integrity.check(results) == 2
-    subprocess.run(["sha256sum", "--check", "--quiet", integrity.FILE], cwd=results, check=True)
+    checksums.write(results)
+    assert checksums.check(results) == 2
+    subprocess.run(["sha256sum", "--check", "--quiet", checksums.FILE], cwd=results, check=True)
 
 
 def test_a_folder_that_is_not_there_gets_no_list(tmp_path):
     with pytest.raises(SerError, match="no such folder"):
-        integrity.write(tmp_path / "nowhere")
+        checksums.write(tmp_path / "nowhere")
     assert not (tmp_path / "nowhere").exists()
 
 
 def test_a_line_added_to_the_record_of_verifications_changes_nothing(results):
     (results / "verified.jsonl").write_text("{}\n{}\n")
-    assert integrity.check(results) == 1
+    assert checksums.check(results) == 1
 
 
 def git(*words, folder=REPOSITORY, **options):

@@ -8,8 +8,8 @@ from predictions import CLASSES, scipy_interval, system
 from scipy import stats
 from sklearn import metrics as sklearn_metrics
 
-from ser_core import intervals, metrics
 from ser_core.errors import SerError
+from ser_core.evaluation import intervals, metrics
 
 
 def test_counts_are_those_of_each_seed_and_speaker():

@@ -1,7 +1,8 @@
 import pandas as pd
 import pytest
 
-from ser_core import clips, corpora, labels, report
+from ser_core.book import literature
+from ser_core.data import clips, corpora, labels
 from ser_core.errors import RefusalError, SerError
 
 
@@ -94,7 +95,7 @@ def test_sharma7_is_the_papers_merging_and_leaves_out_excitement():
     for corpus, words in sizes.items():
         mapping = labels.HARMONISATIONS["sharma7"][corpus]
         total = total.add(pd.Series(words).rename(mapping).loc[list(mapping.values())], fill_value=0)
-    published = report.published_counts("merged-sharma")["all"]
+    published = literature.published_counts("merged-sharma")["all"]
     assert (total - published).to_dict() == {
         "angry": 71,
         "calm": 0,

@@ -8,11 +8,13 @@ import tiny
 import yaml
 from caches import forget
 
-from ser_core import corpora, experiments, runner, runs, store, toy
+from ser_core import paths
+from ser_core.data import corpora, synthetic
 from ser_core.errors import SerError
-from ser_core.training import inputs
+from ser_core.experiments import configuration, runner, runs
+from ser_core.experiments.fitting.network import inputs
 
-FILES = sorted((store.repository() / "experiments/large").glob("*.yaml"))
+FILES = sorted((paths.repository() / "experiments/large").glob("*.yaml"))
 FAMILY = {
     "facebook/wav2vec2-base": "wav2vec2-base",
     "facebook/hubert-base-ls960": "hubert-base",
@@ -29,14 +31,14 @@ LAYERS = {"facebook/wav2vec2-xls-r-300m": 24}
 
 
 def test_there_is_a_file_for_each_large_encoder():
-    recipes = [cell.recipe for path in FILES for cell in experiments.load(path).cells]
+    recipes = [cell.recipe for path in FILES for cell in configuration.load(path).cells]
     encoders = {name for recipe in recipes for name in (recipe.encoder, recipe.text) if name}
     assert encoders == set(FAMILY) | set(TEXT_FAMILY)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_the_file_pins_its_checkpoint_and_fits_it(path):
-    for cell in experiments.load(path).cells:
+    for cell in configuration.load(path).cells:
         recipe, n = cell.recipe, LAYERS.get(cell.recipe.encoder, 12)
         assert len(recipe.revision) == 40
         assert not recipe.text or len(recipe.text_revision) == 40
@@ -56,7 +58,7 @@ PUBLISHED = {
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_the_settings_are_those_of_the_study(name):
-    cell = experiments.load(store.repository() / f"experiments/large/{name}.yaml").cells[0]
+    cell = configuration.load(paths.repository() / f"experiments/large/{name}.yaml").cells[0]
     how = cell.recipe
     step = how.batch_size * how.accumulation
     assert (how.learning_rate, step, how.epochs, how.class_weights, how.select, cell.labels) == PUBLISHED[name]
@@ -64,7 +66,7 @@ def test_the_settings_are_those_of_the_study(name):
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_without_the_weights_one_line_says_what_is_missing_and_how_to_get_it(path, monkeypatch):
-    cell = experiments.load(path).cells[0]
+    cell = configuration.load(path).cells[0]
     with pytest.raises(SerError) as caught:
         inputs.frozen_encoder(cell.recipe, 0)
     message = str(caught.value)
@@ -79,7 +81,7 @@ def corpus(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         for name in ("results", "cache", "data"):
             patch.setenv(f"SER_{name.upper()}", str(root / name))
-        folder = toy.corpus(root / "data/urdu", speakers=6, sentences=2, emotions=("angry", "sad"))
+        folder = synthetic.corpus(root / "data/urdu", speakers=6, sentences=2, emotions=("angry", "sad"))
         reading = corpora.local.read(folder / "clips.csv", name="urdu")
         said = reading.clips["sentence"].str[-3:].map({"t01": "oh god", "t02": "you are so happy"})
         corpora.write_table(dataclasses.replace(reading, clips=reading.clips.assign(transcript=said)))
@@ -112,7 +114,7 @@ def test_the_file_runs_end_to_end_on_a_tiny_checkpoint(path, corpus, tmp_path):
                 settings[name] = min(settings[name], 2)
     small = tmp_path / path.name
     small.write_text(yaml.safe_dump(content))
-    made = runner.run(experiments.load(small), jobs=1, progress=False)
+    made = runner.run(configuration.load(small), jobs=1, progress=False)
     assert len(made) == len(content["networks"])
     for folder in made:
         run = runs.read(f"{path.stem}/{folder.name}")

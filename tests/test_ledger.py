@@ -8,38 +8,39 @@ import numpy as np
 import pytest
 import yaml
 
-from ser_core import reexamination, report, store
+from ser_core import paths
+from ser_core.book import literature
 from ser_core.errors import SerError
 
-LEDGER = report.ledger()
+LEDGER = literature.ledger()
 SENTENCES = ["claim", "needs", "because", "credit"]
 
 
 @pytest.fixture(scope="module")
 def sources():
-    return reexamination.from_sources()
+    return literature.from_sources()
 
 
 @pytest.fixture(scope="module")
 def values(sources):
-    return sources | reexamination.from_runs(n_resamples=200)
+    return sources | literature.from_runs(n_resamples=200)
 
 
 # -- Words and keys ----------------------------------------------------------------------------------------------------
 
 
 def test_every_claim_has_its_reference_place_need_and_reason():
-    references = (store.repository() / "book/references.bib").read_text()
+    references = (paths.repository() / "book/references.bib").read_text()
     assert set(LEDGER["citation"]) <= set(re.findall(r"^@\w+\{([^,\s]+)", references, flags=re.MULTILINE))
     assert LEDGER[["claim", "where", "needs", "because"]].map(len).gt(5).all(axis=None)
-    assert set(LEDGER["verdict"]) == set(report.VERDICTS)
-    assert set(LEDGER["source"]) == set(report.SOURCES) and set(LEDGER["topic"]) == set(report.TOPICS)
+    assert set(LEDGER["verdict"]) == set(literature.VERDICTS)
+    assert set(LEDGER["source"]) == set(literature.SOURCES) and set(LEDGER["topic"]) == set(literature.TOPICS)
     cited = LEDGER.groupby("source")["citation"].unique()
-    assert cited.map(len).eq(1).all() and len(set(cited.map(tuple))) == len(report.SOURCES)
+    assert cited.map(len).eq(1).all() and len(set(cited.map(tuple))) == len(literature.SOURCES)
 
 
 def test_claims_are_listed_once():
-    text = (store.repository() / "book/ledger.yaml").read_text()
+    text = (paths.repository() / "book/ledger.yaml").read_text()
     keys = re.findall(r"^([\w-]+):", text, flags=re.MULTILINE)
     assert keys == list(LEDGER.index) and len(set(keys)) == len(keys)
     assert not LEDGER.duplicated(["source", "claim"]).any()
@@ -69,17 +70,17 @@ def test_the_claims_that_a_reader_will_look_for_are_there(source):
 def test_every_key_has_its_value_and_every_value_of_print_is_used(values):
     used = {key for text in LEDGER[SENTENCES].to_numpy().ravel() for _, key, *_ in Formatter().parse(text) if key}
     assert used <= set(values)
-    written = report.ledger(values)
+    written = literature.ledger(values)
     assert not written[SENTENCES].map(lambda text: "{" in text or "nan" in text.split()).any(axis=None)
 
 
 def test_claims_on_one_topic_need_only_their_values(sources):
-    some = report.ledger(sources, topic="across languages")
+    some = literature.ledger(sources, topic="across languages")
     assert set(some["topic"]) == {"across languages"} and {"held-out-shows", "thirty-points"} <= set(some.index)
     with pytest.raises(SerError, match="'fusion-gain', because: no value for"):
-        report.ledger(sources, topic="fusion")
+        literature.ledger(sources, topic="fusion")
     with pytest.raises(SerError, match="no claim is about 'weather'; topics are"):
-        report.ledger(topic="weather")
+        literature.ledger(topic="weather")
 
 
 CLAIM = {
@@ -114,28 +115,28 @@ def test_the_ledger_refuses_typed_numbers_and_unknown_words(tmp_path, change, me
     path = tmp_path / "ledger.yaml"
     path.write_text(yaml.safe_dump({"c": CLAIM | change}))
     with pytest.raises(SerError, match=message):
-        report.ledger({"x": 0.25}, path)
+        literature.ledger({"x": 0.25}, path)
 
 
 def test_the_ledger_says_computed_values(tmp_path):
     path = tmp_path / "ledger.yaml"
     path.write_text(yaml.safe_dump({"c": CLAIM | {"credit": "IS10 and XLS-R are names."}}))
-    assert report.ledger({"x": 0.25}, path).loc["c", "because"] == "0.25."
-    assert report.ledger(path=path).loc["c", "because"] == "{x:.2f}."
+    assert literature.ledger({"x": 0.25}, path).loc["c", "because"] == "0.25."
+    assert literature.ledger(path=path).loc["c", "because"] == "{x:.2f}."
 
 
 # -- Verdicts ----------------------------------------------------------------------------------------------------------
 
 
 def test_every_verdict_that_numbers_decide_is_the_one_they_decide(values):
-    found = reexamination.decided(values)
+    found = literature.decided(values)
     assert set(found) <= set(LEDGER.index)
     assert found == LEDGER.loc[list(found), "verdict"].to_dict()
 
 
 def test_most_claims_with_a_number_that_can_be_wrong_are_decided_by_it():
     decidable = LEDGER[~LEDGER["verdict"].eq("not testable here") & LEDGER["because"].str.contains("{", regex=False)]
-    left = set(decidable.index) - set(reexamination.DECIDED)
+    left = set(decidable.index) - set(literature.DECIDED)
     # Judged in words: what decides is what was compared, not how large the figure is.
     assert left == {
         "neutral-rescue",
@@ -173,7 +174,7 @@ def test_most_claims_with_a_number_that_can_be_wrong_are_decided_by_it():
     ],
 )
 def test_another_figure_would_give_another_verdict(values, key, change, verdict):
-    assert reexamination.decided(values | change)[key] == verdict != LEDGER.loc[key, "verdict"]
+    assert literature.decided(values | change)[key] == verdict != LEDGER.loc[key, "verdict"]
 
 
 def test_values_are_those_of_the_sources_by_hand(values):
@@ -232,22 +233,25 @@ def test_values_are_those_of_the_sources_by_hand(values):
 
 def test_statements_of_the_sources_agree_with_the_figures_beside_them(values):
     """To the digits that are printed, except where the ledger says that they do not."""
-    new, known = report.published_statements("ravdess-khan-si"), report.published_statements("ravdess-khan-random")
+    new, known = (
+        literature.published_statements("ravdess-khan-si"),
+        literature.published_statements("ravdess-khan-random"),
+    )
     assert new["gain_of_fusion"] == pytest.approx(values["fusion_gain_new"], abs=5.1e-4)
     assert new["gain_of_xlsr"] == pytest.approx(values["xlsr_gain"], abs=5.1e-4)
     assert new["xlsr_over_fusion"] == pytest.approx(values["xlsr_over_fusion"], abs=5.1e-4)
     assert new["gain_of_neutral"] == pytest.approx(0.7778 - 0.2105, abs=5.1e-3)
     assert known["gain_of_fusion"] == pytest.approx(values["fusion_gain_known"], abs=5.1e-4)
     assert known["premium"] == pytest.approx(values["premium_fusion"], abs=5.1e-3)
-    meld = report.published_statements("meld-khan")
+    meld = literature.published_statements("meld-khan")
     assert meld["text_over_fusion"] == pytest.approx(values["meld_lead"], abs=5.1e-4)
     assert [meld["neutral"], meld["fear"]] == pytest.approx([values["meld_constant_wa"], values["meld_fear"]], abs=5e-3)
-    rasa = report.published_statements("punjabi-khan-single")
+    rasa = literature.published_statements("punjabi-khan-single")
     assert [rasa["over_urdu"], rasa["imbalance"]] == [
         round(values["rasa_over_urdu"]),
         round(values["rasa_imbalance"]),
     ]
-    rate = report.published_statements("ravdess-khan-rate")
+    rate = literature.published_statements("ravdess-khan-rate")
     assert [rate["rates"], rate["scores"]] == [round(values["rate_ratio"]), round(values["rate_scores"])]
 
 
@@ -257,21 +261,21 @@ def test_statements_of_the_sources_agree_with_the_figures_beside_them(values):
 def test_shares_that_no_count_of_clips_gives_are_found():
     # All of k out of 7 clips, printed with two digits, rounded or cut off.
     can = {0.0, 0.14, 0.28, 0.29, 0.42, 0.43, 0.57, 0.71, 0.85, 0.86, 1.0}
-    assert {n / 100 for n in range(101) if reexamination.attainable(n / 100, 7, digits=2)} == can
+    assert {n / 100 for n in range(101) if literature.attainable(n / 100, 7, digits=2)} == can
     # The README's scores on the random split are shares of its 288 clips: 247, 229 and 38.
-    assert all(reexamination.attainable(share, 288, digits=3) for share in (0.858, 0.795, 0.132))
+    assert all(literature.attainable(share, 288, digits=3) for share in (0.858, 0.795, 0.132))
     # By brute force: of the paper's twelve accuracies these are no share of 2,648 clips.
     wa = [0.6294, 0.6239, 0.4861, 0.5082, 0.3752, 0.3301, 0.2389, 0.1938, 0.3803, 0.6310, 0.7552, 0.7989]
     shares = {round(k / 2648, 4) for k in range(2649)} | {math.floor(1e4 * k / 2648) / 1e4 for k in range(2649)}
     for share in wa:
-        assert reexamination.attainable(share, 2648) == (share in shares)
+        assert literature.attainable(share, 2648) == (share in shares)
     assert sum(share not in shares for share in wa) == 7
     with pytest.raises(SerError, match="a share of 1.5 of 3 clips"):
-        reexamination.attainable(1.5, 3)
+        literature.attainable(1.5, 3)
 
 
 def test_unpaired_errors_are_those_of_two_binomials(values):
-    assert reexamination.unpaired_error(0.7292, 0.6667, 240) == pytest.approx(
+    assert literature.unpaired_error(0.7292, 0.6667, 240) == pytest.approx(
         math.sqrt(0.7292 * 0.2708 / 240 + 0.6667 * 0.3333 / 240)
     )
     assert [values[key] for key in ("fusion_z", "xlsr_z", "xlsr_fusion_z")] == pytest.approx(
@@ -290,10 +294,10 @@ def test_no_loss_is_below_the_least_of_its_accuracy():
         truth = rng.integers(7, size=2000)
         loss = -np.log(np.maximum(p[np.arange(2000), truth], 1e-300)).mean()
         accuracy = (p.argmax(axis=1) == truth).mean()
-        assert loss >= reexamination.least_loss(accuracy)
+        assert loss >= literature.least_loss(accuracy)
     # It can be reached but for a little: right answers are sure, wrong ones share the probability with the true class.
-    assert reexamination.least_loss(0.9493) == pytest.approx(0.03514, abs=1e-5)
-    assert reexamination.least_loss(1.0) == 0
+    assert literature.least_loss(0.9493) == pytest.approx(0.03514, abs=1e-5)
+    assert literature.least_loss(1.0) == 0
 
 
 # -- What we ran -------------------------------------------------------------------------------------------------------
@@ -302,7 +306,7 @@ def test_no_loss_is_below_the_least_of_its_accuracy():
 def test_values_from_runs_are_scikit_learns(values):
     from sklearn.metrics import f1_score, recall_score
 
-    from ser_core import runs
+    from ser_core.experiments import runs
 
     def uar(name):
         seeds = runs.read(name).predictions.groupby("seed")

@@ -3,7 +3,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from ser_core import prose, store
+from ser_core import paths
+from ser_core.book import lint
 
 
 @pytest.mark.parametrize(
@@ -26,7 +27,7 @@ from ser_core import prose, store
     ],
 )
 def test_typed_numbers_are_found(text, numbers):
-    assert [number for _, number in prose.read(text).typed] == numbers
+    assert [number for _, number in lint.read(text).typed] == numbers
 
 
 @pytest.mark.parametrize(
@@ -41,12 +42,12 @@ def test_typed_numbers_are_found(text, numbers):
     ],
 )
 def test_other_numbers_are_left_alone(text):
-    assert prose.read(text).typed == []
+    assert lint.read(text).typed == []
 
 
 def test_lines_are_those_of_the_file():
     figure = "```{glue:figure} f\n:name: x\n\nCaption 0.6 {glue:text}`s`\n```\n"
-    page = prose.read(f"---\na: 1\n---\n\n# T\n\nfirst\nsecond 0.5\n\n{figure}")
+    page = lint.read(f"---\na: 1\n---\n\n# T\n\nfirst\nsecond 0.5\n\n{figure}")
     assert page.typed == [(8, "0.5"), (13, "0.6")]
     assert page.uses == [(10, None, "f"), (13, None, "s")]
 
@@ -69,9 +70,9 @@ def book(tmp_path):
 
 
 def test_a_clean_book_passes_wherever_it_is_seen_from(book, monkeypatch):
-    assert prose.check(book) == []
+    assert lint.check(book) == []
     monkeypatch.chdir(book)
-    assert prose.check(Path(".")) == []
+    assert lint.check(Path(".")) == []
 
 
 @pytest.mark.parametrize(
@@ -88,7 +89,7 @@ def test_a_clean_book_passes_wherever_it_is_seen_from(book, monkeypatch):
 def test_planted_faults_are_found(book, page, planted, finding):
     with (book / page).open("a") as file:
         file.write(planted + "\n")
-    assert prose.check(book) == [finding]
+    assert lint.check(book) == [finding]
 
 
 def test_unused_and_doubled_keys_are_found(book):
@@ -97,12 +98,12 @@ def test_unused_and_doubled_keys_are_found(book):
     notebook.cells[0].outputs += [notebook.cells[0].outputs[0].copy()]
     notebook.cells[0].outputs += [nbformat.v4.new_output("display_data", metadata={"scrapbook": {"name": "lost"}})]
     nbformat.write(notebook, path)
-    assert prose.check(book) == ["01_a: glues 'uar' twice", "01_a: glues 'lost', which no page uses"]
+    assert lint.check(book) == ["01_a: glues 'uar' twice", "01_a: glues 'lost', which no page uses"]
 
 
 def test_this_book_passes():
-    root = store.repository()
+    root = paths.repository()
     chapters = {path.stem for path in root.glob("notebooks/[0-9]*.md")}
     if not chapters <= {path.stem for path in root.glob("book/chapters/*.ipynb")}:
         pytest.skip("the chapters are not executed; run make book first")
-    assert prose.check(root) == []
+    assert lint.check(root) == []

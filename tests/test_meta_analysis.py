@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from ser_core.errors import RefusalError, SerError
-from ser_core.meta_analysis import random_effects
+from ser_core.evaluation.meta_analysis import random_effects
 
 # Log risk ratios and their variances (Colditz et al., 1994), as the R package metafor prints them for `dat.bcg`.
 EFFECTS = [-0.8893, -1.5854, -1.3481, -1.4416, -0.2175, -0.7861, -1.6209, 0.0120, -0.4694, -1.3713, -0.3394, 0.4459]

@@ -4,8 +4,9 @@ import pytest
 from predictions import CLASSES, frame, with_probabilities
 from sklearn import metrics as sklearn_metrics
 
-from ser_core import labels, metrics
+from ser_core.data import labels
 from ser_core.errors import SerError
+from ser_core.evaluation import metrics
 
 
 def answers(seed, n=60, true_classes=CLASSES, predicted_classes=CLASSES):

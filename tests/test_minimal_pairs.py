@@ -4,8 +4,9 @@ import pytest
 from predictions import scipy_interval, with_probabilities
 from sklearn.metrics import balanced_accuracy_score
 
-from ser_core import intervals, labels, metrics, minimal_pairs, pairing
+from ser_core.data import labels
 from ser_core.errors import SerError
+from ser_core.evaluation import intervals, metrics, minimal_pairs, pairing
 
 
 def heard(n=600, speakers=12, seed=0):

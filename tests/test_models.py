@@ -5,10 +5,10 @@ import pytest
 import torch
 from torch import nn
 
-from ser_core.encoders.base import Encoded, Encoder, mask_of
 from ser_core.errors import SerError
-from ser_core.models import POOLINGS, Pooling, SpeechClassifier
-from ser_core.models.pooling import LayerWeights
+from ser_core.systems.encoders.base import Encoded, Encoder, mask_of
+from ser_core.systems.networks import POOLINGS, Pooling, SpeechClassifier
+from ser_core.systems.networks.pooling import LayerWeights
 
 LENGTHS = torch.tensor([5, 1, 3])
 DIM = 4

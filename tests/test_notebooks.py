@@ -10,10 +10,11 @@ import nbformat
 import pandas as pd
 import pytest
 
-from ser_core import chapters, store
+from ser_core import files, paths
+from ser_core.book import chapters
 from ser_core.errors import SerError
 
-ROOT = store.repository()
+ROOT = paths.repository()
 ALL = sorted(ROOT.glob("notebooks/[0-9]*.md"))
 HEADER = """---
 jupytext:
@@ -155,8 +156,8 @@ open("../results/made.csv", "w").close()"""
 def reading(tmp_path):
     for name in ("results/clips", "results/other", "book"):
         (tmp_path / name).mkdir(parents=True)
-    store.write_parquet(pd.DataFrame({"a": [1]}), tmp_path / "results/clips/a.parquet")
-    store.write_parquet(pd.DataFrame({"a": [1]}), tmp_path / "results/clips/b.parquet")
+    files.write_parquet(pd.DataFrame({"a": [1]}), tmp_path / "results/clips/a.parquet")
+    files.write_parquet(pd.DataFrame({"a": [1]}), tmp_path / "results/clips/b.parquet")
     for name in ("results/table.csv", "results/other/table.csv", "book/facts.yaml"):
         (tmp_path / name).write_text("a: 1\n")
 

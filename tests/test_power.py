@@ -6,10 +6,10 @@ from predictions import system
 from scipy import stats
 from sklearn.metrics import f1_score
 
-from ser_core import comparisons, intervals, power
-from ser_core.comparisons import Difference
 from ser_core.errors import SerError
-from ser_core.pairing import Paired
+from ser_core.evaluation import comparisons, intervals, power
+from ser_core.evaluation.comparisons import Difference
+from ser_core.evaluation.pairing import Paired
 
 
 def speakers_differ(rng, speakers, mean, sd, clips=2_000):

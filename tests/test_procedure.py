@@ -3,8 +3,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from ser_core import intervals, metrics, procedure
 from ser_core.errors import SerError
+from ser_core.evaluation import intervals, metrics, procedure
 
 CLASSES = ("angry", "happy", "sad")
 

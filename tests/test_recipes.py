@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from ser_core.errors import SerError
-from ser_core.recipes import Recipe, recipe
+from ser_core.systems.settings import Recipe, recipe
 
 
 @pytest.mark.parametrize(

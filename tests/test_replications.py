@@ -7,8 +7,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from ser_core import replications, report
-from ser_core.corpora import urdu_sindhi
+from ser_core.book import literature
+from ser_core.book.literature import replications
+from ser_core.data.corpora import urdu_sindhi
 from ser_core.errors import SerError
 
 EMOTIONS = ("Anger", "Disgust", "Happiness", "Neutral", "Sadness", "Sarcasm", "Surprise")
@@ -86,7 +87,7 @@ def test_mismatched_sides_are_stated(folder):
 
 
 def test_most_calm_validation_clips_of_sharma_are_copies():
-    sizes = replications.sharma2023_sizes(report.published_counts("merged-sharma"))
+    sizes = replications.sharma2023_sizes(literature.published_counts("merged-sharma"))
     # By hand: 192 - 38 = 154 recordings for 1,600 + 400 clips; a fifth of 2,000 has 400 * 154 / 2000 = 30.8 of them.
     calm = sizes.loc["calm"]
     assert calm[["left", "copies", "originals_at_most", "copies_at_least"]].tolist() == [154, 1846, 154, 246]
@@ -103,11 +104,11 @@ def test_most_calm_validation_clips_of_sharma_are_copies():
     }
     assert sizes.loc["happy", "originals_expected"] == 400
     # A stratified fifth of the balanced whole has the published sizes, the uneven class of surprise among them.
-    assert sizes["drawn_after"].tolist() == report.published_counts("merged-sharma")["validation"].tolist()
+    assert sizes["drawn_after"].tolist() == literature.published_counts("merged-sharma")["validation"].tolist()
 
 
 def test_the_published_counts_of_sharma_add_up():
-    counts = report.published_counts("merged-sharma")
+    counts = literature.published_counts("merged-sharma")
     assert counts.sum().to_dict() == {
         "all": 13_236,
         "train": 11_084,
@@ -126,7 +127,7 @@ def test_the_published_counts_of_sharma_add_up():
 
 
 def test_counts_that_cannot_be_are_named():
-    counts = report.published_counts("merged-sharma")
+    counts = literature.published_counts("merged-sharma")
     with pytest.raises(SerError, match=r"lack the columns \['test'\]"):
         replications.sharma2023_sizes(counts.drop(columns="test"))
     with pytest.raises(SerError, match="'calm' has 193 clips in the test part, but 192 in all"):

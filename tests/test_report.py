@@ -7,9 +7,10 @@ import yaml
 from matplotlib import colors
 from matplotlib import pyplot as plt
 
-from ser_core import figures, report, store
+from ser_core import paths
+from ser_core.book import figures, literature, report
 from ser_core.errors import SerError
-from ser_core.intervals import Interval
+from ser_core.evaluation.intervals import Interval
 
 PARAMETERS = "n_resamples = 10_000\nlevel = 0.95\ncorpora = ['ravdess']"
 
@@ -67,8 +68,8 @@ def test_table_needs_formats_for_floats_and_escapes_pipes():
 
 
 def test_every_published_figure_has_its_reference():
-    table = report.published()
-    references = (store.repository() / "book/references.bib").read_text()
+    table = literature.published()
+    references = (paths.repository() / "book/references.bib").read_text()
     known = set(re.findall(r"^@\w+\{([^,\s]+)", references, flags=re.MULTILINE))
     assert set(table["citation"]) <= known
     assert table.loc[("emodb-wagner", "ComParE 2016 + SVM", "uar"), "value"] == 0.771
@@ -97,27 +98,27 @@ def test_every_published_figure_has_its_reference():
     ],
 )
 def test_published_refuses_what_it_cannot_vouch_for(tmp_path, change, message):
-    studies = yaml.safe_load((store.repository() / "book/published.yaml").read_text())
+    studies = yaml.safe_load((paths.repository() / "book/published.yaml").read_text())
     change(studies["emodb-wagner"])
     path = tmp_path / "published.yaml"
     path.write_text(yaml.safe_dump(studies))
     with pytest.raises(SerError, match=message):
-        report.published(path)
+        literature.published(path)
 
 
 def test_published_counts_are_of_a_study_that_has_them(tmp_path):
     with pytest.raises(SerError, match=r"no counts of study 'ravdess-sharma'; there are those of \['merged-sharma'\]"):
-        report.published_counts("ravdess-sharma")
-    studies = yaml.safe_load((store.repository() / "book/published.yaml").read_text())
+        literature.published_counts("ravdess-sharma")
+    studies = yaml.safe_load((paths.repository() / "book/published.yaml").read_text())
     del studies["merged-sharma"]["counts"]["test"]["calm"]
     path = tmp_path / "published.yaml"
     path.write_text(yaml.safe_dump(studies))
     with pytest.raises(SerError, match="'merged-sharma' are not of the same classes in each part"):
-        report.published_counts("merged-sharma", path)
+        literature.published_counts("merged-sharma", path)
 
 
 def test_published_intervals_stand_beside_their_values():
-    table = report.published()
+    table = literature.published()
     shows = table.loc[("urdu-khan-shows", "XLS-R 300M", "uar")]
     assert shows[["value", "low", "high"]].tolist() == [0.103, 0.075, 0.131]
     assert table.loc[("emodb-wagner", "ComParE 2016 + SVM", "uar"), ["low", "high"]].isna().all()
@@ -127,7 +128,7 @@ def test_published_intervals_stand_beside_their_values():
 
 
 def test_published_confusions_have_a_row_for_absent_classes_too():
-    table = report.published_confusions("urdu-khan-shows")
+    table = literature.published_confusions("urdu-khan-shows")
     assert table.index.unique("part").tolist() == ["SM2", "SM3", "SM4"]
     assert table.columns.tolist() == table.loc["SM2"].index.tolist() == ["angry", "happy", "neutral", "sad"]
     assert table.loc[("SM3", "neutral")].tolist() == [0, 1, 0, 7]
@@ -148,40 +149,40 @@ def test_published_confusions_have_a_row_for_absent_classes_too():
     ],
 )
 def test_confusions_that_cannot_be_are_refused(tmp_path, change, message):
-    studies = yaml.safe_load((store.repository() / "book/published.yaml").read_text())
+    studies = yaml.safe_load((paths.repository() / "book/published.yaml").read_text())
     change(studies["urdu-khan-shows"]["confusions"])
     path = tmp_path / "published.yaml"
     path.write_text(yaml.safe_dump(studies))
     with pytest.raises(SerError, match=message):
-        report.published_confusions("urdu-khan-shows", path)
+        literature.published_confusions("urdu-khan-shows", path)
 
 
 def test_confusions_are_of_a_study_that_has_them():
     with pytest.raises(
         SerError, match=r"no confusions of study 'emodb-wagner'; there are those of \['urdu-khan-shows'"
     ):
-        report.published_confusions("emodb-wagner")
+        literature.published_confusions("emodb-wagner")
 
 
 def test_commonest_answers_are_counted():
-    answers = report.published_answers("punjabi-khan-urdu")
+    answers = literature.published_answers("punjabi-khan-urdu")
     assert answers["answer"].tolist() == ["sad", "happy", "angry"]
     assert answers["n"].tolist() == [961, 961, 927]
     assert answers.loc["seed 2024", "share"] == pytest.approx(927 / 962)
     # Counted in the printed matrix: 94 + 102 + 669 + 95 answers are sad.
-    assert report.published_answers("punjabi-khan-urdu-single").loc["test"].tolist() == ["sad", 960, 960 / 962]
+    assert literature.published_answers("punjabi-khan-urdu-single").loc["test"].tolist() == ["sad", 960, 960 / 962]
 
 
 def test_statements_are_numbers_of_a_study_that_has_them(tmp_path):
-    assert report.published_statements("ravdess-khan-si")["uar_xlsr"] == 0.773
+    assert literature.published_statements("ravdess-khan-si")["uar_xlsr"] == 0.773
     with pytest.raises(SerError, match="no stated of study 'emodb-wagner'; there are those of"):
-        report.published_statements("emodb-wagner")
-    studies = yaml.safe_load((store.repository() / "book/published.yaml").read_text())
+        literature.published_statements("emodb-wagner")
+    studies = yaml.safe_load((paths.repository() / "book/published.yaml").read_text())
     studies["ravdess-khan-si"]["stated"]["uar_xlsr"] = "high"
     path = tmp_path / "published.yaml"
     path.write_text(yaml.safe_dump(studies))
     with pytest.raises(SerError, match=r"study 'ravdess-khan-si' states \['uar_xlsr'\] that are no numbers"):
-        report.published_statements("ravdess-khan-si", path)
+        literature.published_statements("ravdess-khan-si", path)
 
 
 def _drawing(alt="Two <lines>"):
@@ -208,7 +209,7 @@ def test_figure_follows_the_theme():
 
 
 def test_css_knows_every_colour_of_the_figures():
-    css = (store.repository() / "book/_static/ser.css").read_text()
+    css = (paths.repository() / "book/_static/ser.css").read_text()
     light, dark = re.findall(r"^html[^{]*\{([^}]*)\}", css, flags=re.MULTILINE)[:2]
     for position, colour in enumerate(figures.PALETTE, start=1):
         assert f"--ser-c{position}: {colour};" in light
@@ -221,7 +222,7 @@ def _luminance(colour):
 
 
 def test_colours_stand_out_from_the_page():
-    css = (store.repository() / "book/_static/ser.css").read_text()
+    css = (paths.repository() / "book/_static/ser.css").read_text()
     light, dark = re.findall(r"^html[^{]*\{([^}]*)\}", css, flags=re.MULTILINE)[:2]
     # WCAG 2: at least 3 for lines, 4.5 for text.
     for block, page in ((light, "#ffffff"), (dark, "#121212")):

@@ -18,9 +18,13 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 from traced import unnoticed
 
-from ser_core import cells, corpora, experiments, features, fitting, keys, runner, runs, splits, store, toy
+from ser_core import files, paths
+from ser_core.data import corpora, splits, synthetic
 from ser_core.errors import SerError
-from ser_core.features import files
+from ser_core.experiments import cells, configuration, keys, runner, runs
+from ser_core.experiments.fitting import classical
+from ser_core.systems import features
+from ser_core.systems.features import tables
 
 
 @pytest.fixture(autouse=True)
@@ -28,13 +32,13 @@ def stores(tmp_path, monkeypatch):
     monkeypatch.setenv("SER_RESULTS", str(tmp_path / "results"))
     monkeypatch.setenv("SER_CACHE", str(tmp_path / "cache"))
     forget()
-    clips = toy.clips(speakers=8, sentences=3, repetitions=2).assign(corpus="urdu")
-    store.write_parquet(clips, corpora.table_path("urdu"))
+    clips = synthetic.clips(speakers=8, sentences=3, repetitions=2).assign(corpus="urdu")
+    files.write_parquet(clips, corpora.table_path("urdu"))
     rng = np.random.default_rng(0)
     spec = features.get("egemaps")
     shift = clips["emotion"].map({"angry": 0, "happy": 1, "neutral": 2, "sad": 3}).to_numpy()[:, None]
     values = rng.normal(size=(len(clips), len(spec.columns))) + 0.3 * shift * rng.normal(size=len(spec.columns))
-    files.save(pd.DataFrame(values, index=clips.index, columns=list(spec.columns)), "urdu", spec, clips)
+    tables.save(pd.DataFrame(values, index=clips.index, columns=list(spec.columns)), "urdu", spec, clips)
     yield tmp_path
     forget()
 
@@ -59,7 +63,7 @@ def write(tmp_path):
 
 
 def test_a_run_is_what_scikit_learn_gives_fold_by_fold(write):
-    (path,) = runner.run(experiments.load(write()), jobs=1, progress=False)
+    (path,) = runner.run(configuration.load(write()), jobs=1, progress=False)
     run = runs.read(f"trial/{path.name}")
     clips, table = corpora.table("urdu"), features.load("urdu", "egemaps")
     folds = splits.make(clips, "speaker", n_folds=4, dev=False)
@@ -80,7 +84,7 @@ def test_a_run_is_what_scikit_learn_gives_fold_by_fold(write):
 
 
 def test_tuning_chooses_by_the_dev_part_alone(write):
-    (path,) = runner.run(experiments.load(write(tune=True, models=["knn"])), jobs=1, progress=False)
+    (path,) = runner.run(configuration.load(write(tune=True, models=["knn"])), jobs=1, progress=False)
     clips, table = corpora.table("urdu"), features.load("urdu", "egemaps")
     folds = splits.make(clips, "speaker", n_folds=4)
     for fact in runs.info(f"trial/{path.name}")["folds"]:
@@ -99,7 +103,7 @@ def test_tuning_chooses_by_the_dev_part_alone(write):
 
 
 def test_a_killed_run_started_again_gives_the_same_files(write, monkeypatch):
-    experiment = experiments.load(write(models=["forest"], seeds=[0, 1]))
+    experiment = configuration.load(write(models=["forest"], seeds=[0, 1]))
     (path,) = runner.run(experiment, jobs=1, progress=False)
     whole = (path / "predictions.parquet").read_bytes()
     info = json.loads((path / "run.json").read_text())
@@ -107,7 +111,7 @@ def test_a_killed_run_started_again_gives_the_same_files(write, monkeypatch):
         file.unlink()
 
     fitted = []
-    original = fitting.fit_fold
+    original = classical.fit_fold
 
     def dies_at_the_third(cell, seed, fold):
         fitted.append((seed, fold))
@@ -115,7 +119,7 @@ def test_a_killed_run_started_again_gives_the_same_files(write, monkeypatch):
             raise KeyboardInterrupt
         return original(cell, seed, fold)
 
-    monkeypatch.setattr(fitting, "fit_fold", dies_at_the_third)
+    monkeypatch.setattr(classical, "fit_fold", dies_at_the_third)
     with pytest.raises(KeyboardInterrupt):
         runner.run(experiment, jobs=1, progress=False)
     assert not (path / "run.json").exists()
@@ -130,17 +134,17 @@ def test_a_killed_run_started_again_gives_the_same_files(write, monkeypatch):
 
 
 def test_nothing_runs_twice_until_data_or_cell_change(write):
-    assert len(runner.run(experiments.load(write()), jobs=1, progress=False)) == 1
-    assert runner.run(experiments.load(write()), jobs=1, progress=False) == []
+    assert len(runner.run(configuration.load(write()), jobs=1, progress=False)) == 1
+    assert runner.run(configuration.load(write()), jobs=1, progress=False) == []
     table, clips, spec = features.load("urdu", "egemaps"), corpora.table("urdu"), features.get("egemaps")
-    files.save(table + 1, "urdu", spec, clips)
+    tables.save(table + 1, "urdu", spec, clips)
     keys.data_hash.cache_clear()
-    fitting._features.cache_clear()
-    assert len(runner.run(experiments.load(write()), jobs=1, progress=False)) == 1
+    classical._features.cache_clear()
+    assert len(runner.run(configuration.load(write()), jobs=1, progress=False)) == 1
 
 
 def test_of_two_runs_at_once_one_waits_for_the_other_and_says_so(write):
-    experiment, lines = experiments.load(write()), []
+    experiment, lines = configuration.load(write()), []
     name = f"trial/{experiment.cells[0].system}"
     with runner._held([name], print):
         other = threading.Thread(
@@ -158,7 +162,7 @@ def test_of_two_runs_at_once_one_waits_for_the_other_and_says_so(write):
 
 
 def test_a_system_is_taken_by_its_whole_name(write):
-    experiment = experiments.load(write(protocols=["speaker", "clip"], models=["svm-linear", "logreg"]))
+    experiment = configuration.load(write(protocols=["speaker", "clip"], models=["svm-linear", "logreg"]))
     wanted = "urdu.speaker.egemaps.logreg.train"
     (path,) = runner.run(experiment, systems=[wanted], jobs=1, progress=False)
     assert path.name == wanted
@@ -167,7 +171,7 @@ def test_a_system_is_taken_by_its_whole_name(write):
 
 
 def test_a_run_that_was_cut_or_edited_is_made_again_and_keeps_its_facts(write):
-    experiment, lines = experiments.load(write()), []
+    experiment, lines = configuration.load(write()), []
     (path,) = runner.run(experiment, jobs=1, progress=False)
     facts, table = (path / "run.json").read_bytes(), (path / "predictions.parquet").read_bytes()
     for damage in (table[:100], b"", None):
@@ -193,7 +197,7 @@ def test_a_run_that_was_cut_or_edited_is_made_again_and_keeps_its_facts(write):
 
 
 def test_code_is_recorded_and_does_not_make_a_run_another(write, monkeypatch):
-    experiment = experiments.load(write())
+    experiment = configuration.load(write())
     (path,) = runner.run(experiment, jobs=1, progress=False)
     info = runs.info(f"trial/{path.name}")
     assert info["code"] == keys.code_of(experiment.cells[0])
@@ -204,21 +208,21 @@ def test_code_is_recorded_and_does_not_make_a_run_another(write, monkeypatch):
 
 @pytest.mark.parametrize("changes", [{"tune": True, "models": ["knn"]}, {"normalisations": ["coral"]}])
 def test_no_code_that_a_classical_fold_executes_goes_unnoticed(write, monkeypatch, changes):
-    (cell,) = experiments.load(write(**changes)).cells
+    (cell,) = configuration.load(write(**changes)).cells
     forget()
     assert unnoticed(cell, lambda: runner.fit_fold(cell, 0, 0), monkeypatch) == set()
 
 
 def test_a_function_that_the_code_of_a_cell_leaves_out_is_found(write, monkeypatch):
-    (cell,) = experiments.load(write()).cells
-    assert "toy:clips" in unnoticed(cell, lambda: toy.clips(speakers=2), monkeypatch)
+    (cell,) = configuration.load(write()).cells
+    assert "toy:clips" in unnoticed(cell, lambda: synthetic.clips(speakers=2), monkeypatch)
 
 
 def test_equal_training_sizes(write):
     path = write(
         protocols=["clip", "speaker", "speaker+sentence"], folds={"urdu": 4}, train_clips="match", seeds=[0, 1]
     )
-    experiment = experiments.load(path)
+    experiment = configuration.load(path)
     sizes = set()
     for folder in runner.run(experiment, jobs=1, progress=False):
         sizes |= {fact["n_train"] for fact in runs.info(f"trial/{folder.name}")["folds"]}
@@ -226,7 +230,7 @@ def test_equal_training_sizes(write):
 
 
 def test_what_a_corpus_cannot_do_is_listed_with_the_reason(write):
-    experiment = experiments.load(write(protocols=["speaker", "session"]))
+    experiment = configuration.load(write(protocols=["speaker", "session"]))
     assert [cell.protocol for cell in experiment.cells] == ["speaker"]
     assert experiment.refused[["corpus", "what"]].to_numpy().tolist() == [["urdu", "session"]]
     assert "session" in experiment.refused["reason"].iloc[0]
@@ -258,31 +262,31 @@ FUSION = {"members": ["egemaps/logreg/train"], "rule": "mean", "average": True}
 )
 def test_a_bad_experiment_gets_one_clear_line(write, changes, message):
     with pytest.raises(SerError, match=message) as error:
-        experiments.load(write(**changes))
+        configuration.load(write(**changes))
     assert "trial.yaml" in str(error.value)
     assert "\n" not in str(error.value)
 
 
 def test_missing_features_and_unknown_systems_are_said(write):
     with pytest.raises(SerError, match="ser features urdu emobase"):
-        runner.run(experiments.load(write(features=["emobase"])), jobs=1, progress=False)
+        runner.run(configuration.load(write(features=["emobase"])), jobs=1, progress=False)
     with pytest.raises(SerError, match="no system of 'trial' contains 'ravdess'"):
-        runner.run(experiments.load(write()), only="ravdess", jobs=1, progress=False)
+        runner.run(configuration.load(write()), only="ravdess", jobs=1, progress=False)
     with pytest.raises(SerError, match="no such experiment"):
-        experiments.load("nowhere.yaml")
+        configuration.load("nowhere.yaml")
 
 
 def test_a_class_absent_from_training_is_said(write):
     clips = corpora.table("urdu")
     only_one = clips["emotion"].where(clips["emotion"] != "angry", "sad").where(clips["speaker"] != "toy/s01", "angry")
-    store.write_parquet(clips.assign(emotion=only_one), corpora.table_path("urdu"))
+    files.write_parquet(clips.assign(emotion=only_one), corpora.table_path("urdu"))
     cells.clips_of.cache_clear()
     with pytest.raises(SerError, match=r"tests the classes \['angry'\], which its training part does not have"):
-        runner.run(experiments.load(write(folds="loo")), jobs=1, progress=False)
+        runner.run(configuration.load(write(folds="loo")), jobs=1, progress=False)
 
 
 def test_probabilities_that_are_no_numbers_are_left_out_and_noted(write, monkeypatch):
-    original = fitting.fit_fold
+    original = classical.fit_fold
 
     def without_confidence(cell, seed, fold):
         predictions, facts = original(cell, seed, fold)
@@ -290,8 +294,8 @@ def test_probabilities_that_are_no_numbers_are_left_out_and_noted(write, monkeyp
         predictions.loc[0, columns] = np.nan
         return predictions, facts
 
-    monkeypatch.setattr(fitting, "fit_fold", without_confidence)
-    (path,) = runner.run(experiments.load(write(models=["bayes"])), jobs=1, progress=False)
+    monkeypatch.setattr(classical, "fit_fold", without_confidence)
+    (path,) = runner.run(configuration.load(write(models=["bayes"])), jobs=1, progress=False)
     run = runs.read(f"trial/{path.name}")
     assert list(run.predictions) == list(runs.COLUMNS)
     assert run.info["notes"] == ["probabilities left out: 4 clips have none that sum to 1"]
@@ -321,7 +325,7 @@ def test_a_network_takes_the_shared_recipe_and_then_its_own_settings(write_netwo
         seeds=[0, 1],
         splits=[0, 7],
     )
-    found = {cell.system: cell for cell in experiments.load(path).cells}
+    found = {cell.system: cell for cell in configuration.load(path).cells}
     assert list(found) == [
         f"urdu.{protocol}.{name}{split}"
         for name in ("head", "full", "longer")
@@ -346,14 +350,14 @@ def test_a_network_is_trained_on_a_union_of_corpora_that_all_have_recordings(tmp
     content = {"name": "union", "question": "?", "protocols": ["clip"], "labels": "common4", "networks": {"plain": {}}}
     path = tmp_path / "union.yaml"
     path.write_text(yaml.safe_dump(content | {"corpora": ["savee+tess", "meld+savee"]}))
-    loaded = experiments.load(path)
+    loaded = configuration.load(path)
     assert [cell.corpus for cell in loaded.cells] == ["savee+tess"]
     assert loaded.refused["reason"].tolist() == ["'meld' has no recordings, which network 'plain' hears"]
 
 
 def test_a_network_without_patience_has_no_dev_part(write_networks):
     path = write_networks(networks={"stops": {}, "goes-on": {"patience": None}})
-    roles = {cell.name: set(cells.division(cell, 0)["role"]) for cell in experiments.load(path).cells}
+    roles = {cell.name: set(cells.division(cell, 0)["role"]) for cell in configuration.load(path).cells}
     assert roles == {"stops": {"train", "dev", "test"}, "goes-on": {"train", "test"}}
 
 
@@ -361,7 +365,7 @@ def test_cells_come_back_from_the_json_of_a_run(write, write_networks):
     augmentation = {"gain_db": [-6, 6], "time_masks": 2, "time_mask_frames": 10}
     networks = {"plain": {}, "changed": {"augmentation": augmentation, "copies": 2, "revision": "abc"}}
     for path in (write(seeds=[0, 1], models=["forest"]), write_networks(networks=networks, seeds=[2, 3])):
-        for cell in experiments.load(path).cells:
+        for cell in configuration.load(path).cells:
             back = cells.cell(json.loads(json.dumps(dataclasses.asdict(cell))))
             assert back == cell
             assert type(back) is type(cell)
@@ -369,7 +373,7 @@ def test_cells_come_back_from_the_json_of_a_run(write, write_networks):
 
 
 def test_a_key_changes_with_all_that_decides_predictions(write_networks):
-    (cell,) = experiments.load(write_networks()).cells
+    (cell,) = configuration.load(write_networks()).cells
     found = {keys.identity(cell)["key"]}
     changes = [{"split_seed": 1}, {"seeds": (1,)}, {"folds": 3}, {"protocol": "clip"}, {"train_clips": 50}]
     for change in [*changes, {"recipe": dataclasses.replace(cell.recipe, dropout=0.2)}]:
@@ -379,7 +383,7 @@ def test_a_key_changes_with_all_that_decides_predictions(write_networks):
     hashes = {keys.audio_hash("urdu")}
     clips = corpora.table("urdu")
     for changed in (clips.assign(sha256="0" * 64), clips.assign(speaker="toy/s01"), clips.iloc[1:]):
-        store.write_parquet(changed, corpora.table_path("urdu"))
+        files.write_parquet(changed, corpora.table_path("urdu"))
         hashes.add(keys.audio_hash("urdu"))
     assert len(hashes) == 4
 
@@ -391,7 +395,7 @@ def test_a_key_is_made_without_torch(write_networks):
         "print(keys.identity(cells[0])['key'], 'torch' in sys.modules)"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    (cell,) = experiments.load(write_networks()).cells
+    (cell,) = configuration.load(write_networks()).cells
     assert found == [keys.identity(cell)["key"], "False"]
 
 
@@ -414,7 +418,7 @@ def test_a_key_is_made_without_torch(write_networks):
 )
 def test_a_bad_file_of_networks_gets_one_clear_line(write_networks, changes, message):
     with pytest.raises(SerError, match=message) as error:
-        experiments.load(write_networks(**changes))
+        configuration.load(write_networks(**changes))
     assert "trial.yaml" in str(error.value)
     assert "\n" not in str(error.value)
 
@@ -425,15 +429,15 @@ def two(stores):
     first = corpora.table("urdu")
     clips = first.assign(corpus="tess", speaker="tess/" + first["speaker"]).rename(index=lambda clip: f"tess/{clip}")
     clips = clips[clips["emotion"] != "neutral"]
-    store.write_parquet(clips, corpora.table_path("tess"))
+    files.write_parquet(clips, corpora.table_path("tess"))
     spec = features.get("egemaps")
     values = features.load("urdu", "egemaps").loc[first.index[first["emotion"] != "neutral"]] + 1
-    files.save(values.set_axis(clips.index), "tess", spec, clips)
+    tables.save(values.set_axis(clips.index), "tess", spec, clips)
     return "tess+urdu"
 
 
 def test_a_union_is_run_as_one_corpus(two, write):
-    experiment = experiments.load(write(corpora=[two], labels="common4", protocols=["clip", "speaker"]))
+    experiment = configuration.load(write(corpora=[two], labels="common4", protocols=["clip", "speaker"]))
     made = runner.run(experiment, jobs=1, progress=False)
     assert [path.name for path in made] == [
         f"tess+urdu.{name}.egemaps.svm-linear.train" for name in ("clip", "speaker")
@@ -460,7 +464,7 @@ def test_the_hash_of_a_union_hears_a_change_in_either_corpus(two):
     found = {hashes()}
     for name in ("tess", "urdu"):
         clips = corpora.table(name)
-        store.write_parquet(clips.assign(emotion=[*clips["emotion"][1:], "sad"]), corpora.table_path(name))
+        files.write_parquet(clips.assign(emotion=[*clips["emotion"][1:], "sad"]), corpora.table_path(name))
         found.add(hashes())
     assert len({data for data, _ in found}) == len({audio for _, audio in found}) == 3
 
@@ -476,13 +480,13 @@ def test_the_hash_of_a_union_hears_a_change_in_either_corpus(two):
 )
 def test_a_union_that_cannot_be_gets_one_clear_line(two, write, changes, message):
     with pytest.raises(SerError, match=message) as error:
-        experiments.load(write(**changes))
+        configuration.load(write(**changes))
     assert "trial.yaml" in str(error.value) and "\n" not in str(error.value)
 
 
 def test_the_merged_corpus_can_be_divided_as_its_experiment_asks(monkeypatch):
     monkeypatch.delenv("SER_RESULTS")
-    experiment = experiments.load(store.repository() / "experiments/merged-nus.yaml")
+    experiment = configuration.load(paths.repository() / "experiments/merged-nus.yaml")
     assert len(experiment.cells) == 2 * 2 * 8
     assert set(experiment.refused["corpus"]) == {"crema_d+ravdess+savee+tess", "crema_d+iemocap+ravdess+savee+tess"}
     clips = cells.clips_of("ravdess+savee+tess", "sharma7")

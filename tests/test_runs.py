@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ser_core import runs, store
+from ser_core import files
 from ser_core.errors import SerError
+from ser_core.experiments import runs
 
 
 @pytest.fixture
@@ -37,7 +38,7 @@ def test_a_run_comes_back_as_it_went_and_the_same_bytes_each_time(predictions):
     runs.write(runs.Run("e", "s", predictions.iloc[::-1], run.info))
     assert path.read_bytes() == first
     back = runs.read("e/s")
-    assert back.info == runs.info("e/s") == run.info | {"tables": {"predictions": store.sha256(path)}}
+    assert back.info == runs.info("e/s") == run.info | {"tables": {"predictions": files.sha256(path)}}
     assert back.predictions["clip"].tolist() == ["a", "b"]
     assert list(back.predictions) == [*runs.COLUMNS, "p_happy", "p_sad"]
     assert back.predictions["p_sad"].dtype == np.float32
@@ -81,7 +82,7 @@ def test_missing_and_truncated_runs_say_what_to_do(predictions):
 
 def test_run_json_is_plain_json(predictions):
     path = runs.write(runs.Run("e", "s", predictions, {"cell": {"seeds": (0, 1)}, "key": "k"}))
-    sums = {"predictions": store.sha256(path / "predictions.parquet")}
+    sums = {"predictions": files.sha256(path / "predictions.parquet")}
     assert json.loads((path / "run.json").read_text()) == {"cell": {"seeds": [0, 1]}, "key": "k", "tables": sums}
 
 

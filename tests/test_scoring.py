@@ -3,8 +3,8 @@ import pandas as pd
 import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
 
-from ser_core import runs, scoring
 from ser_core.errors import RefusalError, SerError
+from ser_core.experiments import runs, scoring
 
 
 @pytest.fixture

@@ -14,9 +14,10 @@ import pytest
 import yaml
 from sklearn.metrics import accuracy_score, f1_score, recall_score
 
-from ser_core import report, store
+from ser_core import paths
+from ser_core.book import literature
 
-PUBLISHED = store.repository() / "book/published.yaml"
+PUBLISHED = paths.repository() / "book/published.yaml"
 READING = Path(__file__).with_name("second_reading.csv")
 MELD, SHARMA = "meld-khan", "merged-sharma"
 FEWEST_DIGITS = 3
@@ -107,7 +108,7 @@ def test_figures_without_an_independent_second_reading_are_the_known_ones():
 
 
 def test_the_figures_that_the_book_uses_are_the_ones_compared():
-    table = report.published()
+    table = literature.published()
     used = {(*key, row["value"]) for key, row in table.iterrows()}
     for end in ("low", "high"):
         used |= {
@@ -115,12 +116,12 @@ def test_the_figures_that_the_book_uses_are_the_ones_compared():
         }
     used |= {(study, system, "sd", row["sd"]) for (study, system, _), row in table.iterrows() if row["sd"] >= 0}
     assert used == {(*key, float(value)) for key, value in FIRST.items() if key[1]}
-    for part, table in report.published_counts("merged-sharma").items():
+    for part, table in literature.published_counts("merged-sharma").items():
         assert table.to_dict() == {
             name: int(FIRST["merged-sharma", "", f"count:{part}:{name}"]) for name in table.index
         }
     stating = {study for study, _, metric in FIRST if metric.startswith("stated:")}
-    said = {(study, name, x) for study in stating for name, x in report.published_statements(study).items()}
+    said = {(study, name, x) for study in stating for name, x in literature.published_statements(study).items()}
     metrics = {key: key[2].partition(":") for key in FIRST}
     assert said == {(k[0], name, float(FIRST[k])) for k, (kind, _, name) in metrics.items() if kind == "stated"}
 

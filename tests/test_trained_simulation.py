@@ -2,8 +2,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ser_core import resampling, store
-from ser_core import trained_simulation as trained
+from ser_core import files
+from ser_core.evaluation import bootstrap
+from ser_core.experiments import trained_coverage as trained
 
 
 def people(n=8, seed=0, name="moderate"):
@@ -60,7 +61,7 @@ def test_the_swap_test_is_that_of_the_scorer():
     rng = np.random.default_rng(3)
     right = rng.integers(0, 21, (2, 9))
     counts = [np.stack([np.stack([r, 20 - r], -1), np.zeros((9, 2), int)], axis=1) for r in right]
-    p, exact = resampling.swap_test(*counts, lambda c: c[..., 0, 0] / c.sum((-1, -2)), 2_000, rng)
+    p, exact = bootstrap.swap_test(*counts, lambda c: c[..., 0, 0] / c.sum((-1, -2)), 2_000, rng)
     assert exact and trained.swap_p((right[0] - right[1]) / 20, rng) == pytest.approx(p)
 
 
@@ -81,7 +82,7 @@ def test_a_row_does_not_depend_on_the_other_rows():
 
 
 def test_the_committed_table_holds_what_the_method_promises():
-    table = store.read_parquet(trained.path())
+    table = files.read_parquet(trained.path())
     assert set(table["world"]) == set(trained.WORLDS) and table["repetitions"].min() >= 1_000
     assert not table.duplicated(["world", "n_speakers", "what", "method"]).any()
     ours = table[(table["what"] == "score") & (table["method"] == "widened, pooled factor")]
@@ -91,7 +92,7 @@ def test_the_committed_table_holds_what_the_method_promises():
 
 
 def test_the_committed_table_is_reproduced_within_its_error():
-    table = store.read_parquet(trained.path())
+    table = files.read_parquet(trained.path())
     row = ["world", "n_speakers", "what", "method"]
     both = trained.coverage("moderate", [8], repetitions=150).merge(table, on=row, suffixes=("", "_committed"))
     assert len(both) == 12

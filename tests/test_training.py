@@ -18,15 +18,19 @@ from caches import forget
 from sklearn.metrics import recall_score
 from traced import unnoticed
 
-from ser_core import audio, cells, corpora, encoders, experiments, keys, runner, runs, store, toy, training
-from ser_core.encoders import spectrogram
-from ser_core.encoders.base import RATE, pad
-from ser_core.encoders.byol import ByolS
+from ser_core import paths
+from ser_core.data import audio, corpora, synthetic
 from ser_core.errors import SerError
-from ser_core.models import SpeechClassifier
-from ser_core.recipes import Augmentation, Recipe
-from ser_core.training import inputs
-from ser_core.training.trainer import parameter_groups
+from ser_core.experiments import cells, configuration, keys, runner, runs
+from ser_core.experiments.fitting import network
+from ser_core.experiments.fitting.network import inputs
+from ser_core.experiments.fitting.network.trainer import parameter_groups
+from ser_core.systems import encoders
+from ser_core.systems.encoders import spectrogram
+from ser_core.systems.encoders.base import RATE, pad
+from ser_core.systems.encoders.byol import ByolS
+from ser_core.systems.networks import SpeechClassifier
+from ser_core.systems.settings import Augmentation, Recipe
 
 CLASSES = ("angry", "sad")
 # Little of each clip, and the front half of the network as it was drawn: a fold takes a second.
@@ -75,7 +79,7 @@ def stores(tmp_path_factory):
         patch.setattr(encoders, "load", drawn)
         # What is equal to the last digit, and every tolerance here, is so on a CPU.
         patch.setattr(torch.cuda, "is_available", lambda: False)
-        folder = toy.corpus(root / "data/urdu", speakers=8, sentences=2, emotions=CLASSES, repetitions=2)
+        folder = synthetic.corpus(root / "data/urdu", speakers=8, sentences=2, emotions=CLASSES, repetitions=2)
         reading = corpora.local.read(folder / "clips.csv", name="urdu")
         # A class that is rarer by a quarter, so that class weights do something.
         fewer = ~reading.clips.index.str.contains("t02_sad_r2")
@@ -119,7 +123,7 @@ def cell(seeds=(0,), **settings):
 
 def fit(seed=0, fold=0, *, folder=None, **settings):
     """Return the tables of one fold by name, and the facts."""
-    table, facts = training.fit_fold(cell(**settings), seed, fold, folder=folder)
+    table, facts = network.fit_fold(cell(**settings), seed, fold, folder=folder)
     return {name: rows.reset_index(drop=True) for name, rows in table.groupby("part")}, facts
 
 
@@ -142,8 +146,8 @@ def seen(monkeypatch):
         return made
 
     monkeypatch.setattr(encoders, "load", remembering(encoders.load, found.encoders))
-    monkeypatch.setattr(training, "Part", remembering(inputs.Part, found.parts))
-    monkeypatch.setattr(training, "make_trainer", remembering(training.make_trainer, found.trainers))
+    monkeypatch.setattr(network, "Part", remembering(inputs.Part, found.parts))
+    monkeypatch.setattr(network, "make_trainer", remembering(network.make_trainer, found.trainers))
     return found
 
 
@@ -156,7 +160,7 @@ def whole(stores, tmp_path_factory):
     path = tmp_path_factory.mktemp("experiments") / "smoke.yaml"
     content = {"name": "smoke", "question": "Is a planted cue learnt?", "corpora": ["urdu"], "protocols": ["speaker"]}
     path.write_text(yaml.safe_dump(content | {"folds": 4, "recipe": SETTINGS, "networks": {"partial": {}}}))
-    experiment = experiments.load(path)
+    experiment = configuration.load(path)
     (folder,) = runner.run(experiment, jobs=1, progress=False)
     return SimpleNamespace(experiment=experiment, folder=folder, run=runs.read(f"smoke/{folder.name}"))
 
@@ -283,19 +287,19 @@ class DiesAt(transformers.TrainerCallback):
 
 
 def test_a_killed_run_goes_on_with_the_folds_and_the_epochs_it_has(write, monkeypatch):
-    experiment = experiments.load(write({"quick": QUICK | {"epochs": 3, "patience": 3}}))
+    experiment = configuration.load(write({"quick": QUICK | {"epochs": 3, "patience": 3}}))
     (path,) = runner.run(experiment, jobs=1, progress=False)
     undisturbed = runs.read(f"trial/{path.name}")
     for file in path.iterdir():
         file.unlink()
-    begun, original = [], training.make_trainer
+    begun, original = [], network.make_trainer
 
     def trainer(*arguments):
         made = original(*arguments)
         made.add_callback(DiesAt(begun, 3 + 3))  # in the last epoch of the second fold
         return made
 
-    monkeypatch.setattr(training, "make_trainer", trainer)
+    monkeypatch.setattr(network, "make_trainer", trainer)
     with pytest.raises(KeyboardInterrupt):
         runner.run(experiment, jobs=1, progress=False)
     assert begun == [0, 1, 2, 0, 1, 2]
@@ -317,14 +321,14 @@ def test_a_training_that_goes_on_has_the_patience_that_was_left(write, monkeypat
     # A learning rate so small that no epoch is better than the first.
     settings = QUICK | {"epochs": 6, "patience": 3, "learning_rate": 1e-12, "head_learning_rate": 1e-12}
     _, facts = fit(**settings)
-    begun, original = [], training.make_trainer
+    begun, original = [], network.make_trainer
 
     def trainer(*arguments):
         made = original(*arguments)
         made.add_callback(DiesAt(begun, 3))
         return made
 
-    monkeypatch.setattr(training, "make_trainer", trainer)
+    monkeypatch.setattr(network, "make_trainer", trainer)
     with pytest.raises(KeyboardInterrupt):
         fit(folder=tmp_path, **settings)
     assert fit(folder=tmp_path, **settings)[1]["curve"] == facts["curve"]
@@ -332,7 +336,7 @@ def test_a_training_that_goes_on_has_the_patience_that_was_left(write, monkeypat
 
 
 def test_without_patience_every_epoch_is_trained_on_train_and_dev(write):
-    experiment = experiments.load(write({"last": QUICK | {"patience": None}}, folds=2))
+    experiment = configuration.load(write({"last": QUICK | {"patience": None}}, folds=2))
     (path,) = runner.run(experiment, jobs=1, progress=False)
     run = runs.read(f"trial/{path.name}")
     assert not (path / "dev.parquet").exists()
@@ -345,7 +349,7 @@ def test_without_patience_every_epoch_is_trained_on_train_and_dev(write):
 def test_a_checkpoint_of_transformers_goes_the_whole_way(write, tmp_path):
     folder = tiny.write("wav2vec2-base", tmp_path / "tiny")
     network = {"encoder": str(folder), "layers": "weighted", "pooling": "statistics", "freeze": 1, "layer_decay": 0.8}
-    experiment = experiments.load(write({"tiny": network | {"epochs": 2, "patience": 1}}))
+    experiment = configuration.load(write({"tiny": network | {"epochs": 2, "patience": 1}}))
     (path,) = runner.run(experiment, jobs=1, progress=False)
     run = runs.read(f"trial/{path.name}")
     assert len(run.predictions) == len(corpora.table("urdu"))
@@ -467,7 +471,9 @@ def test_the_loss_weighs_the_classes_of_the_training_part(seen):
 
 
 def test_other_corpora_add_clips_of_the_classes_there_are_to_the_training_part_alone(stores, seen):
-    folder = toy.corpus(stores / "data/ravdess", speakers=2, sentences=1, emotions=("angry", "happy", "sad"), seed=1)
+    folder = synthetic.corpus(
+        stores / "data/ravdess", speakers=2, sentences=1, emotions=("angry", "happy", "sad"), seed=1
+    )
     corpora.write_table(corpora.local.read(folder / "clips.csv", name="ravdess"))
     fit(**QUICK | {"epochs": 1, "extra": ("ravdess",)})
     train, dev, test = seen.parts
@@ -548,13 +554,13 @@ def test_rare_classes_are_filled_up_with_changed_clips_of_the_training_part_alon
 @pytest.mark.parametrize("seed", [0, 1])
 def test_no_clip_lends_itself_more_often_than_it_must(seed):
     labels = [0] * 11 + [1] * 3 + [2] * 11 + [3] * 5
-    found = training._fills(labels, seed)
+    found = network._fills(labels, seed)
     assert len(set(found)) == len(found) == (11 - 3) + (11 - 5)
     lent = collections.Counter(i for i, _ in found)
     assert sorted(lent[i] for i in range(11, 14)) == [2, 3, 3]
     assert sorted(lent[i] for i in range(25, 30)) == [1, 1, 1, 1, 2]
     assert all(sorted(copy for j, copy in found if j == i) == list(range(1, n + 1)) for i, n in lent.items())
-    assert training._fills(labels, seed) == found
+    assert network._fills(labels, seed) == found
 
 
 def test_masks_fall_on_training_clips_only_and_anew_in_each_epoch():
@@ -618,7 +624,7 @@ def test_training_clips_are_mixed_and_those_of_dev_and_test_are_not(monkeypatch,
 
 def test_recordings_of_a_union_are_those_of_its_corpora(tmp_path):
     """A second corpus beside URDU, under the name of another one."""
-    folder = toy.corpus(store.data_folder("urdu").parent / "tess", speakers=1, sentences=1, emotions=CLASSES)
+    folder = synthetic.corpus(paths.data_folder("urdu").parent / "tess", speakers=1, sentences=1, emotions=CLASSES)
     corpora.write_table(corpora.local.read(folder / "clips.csv", name="tess"))
     apart = inputs.recordings("tess", True, 0.5) | inputs.recordings("urdu", True, 0.5)
     union = inputs.recordings("tess+urdu", True, 0.5)
@@ -649,7 +655,7 @@ def refusal(function, *arguments, **keywords):
 
 
 def test_another_recording_under_the_name_of_a_clip_is_refused(stores):
-    folder = toy.corpus(stores / "data/savee", speakers=1, sentences=1)
+    folder = synthetic.corpus(stores / "data/savee", speakers=1, sentences=1)
     corpora.write_table(corpora.local.read(folder / "clips.csv", name="savee"))
     path = folder / "s01_t01_sad_r1.wav"
     samples, rate = soundfile.read(path)
@@ -660,13 +666,13 @@ def test_another_recording_under_the_name_of_a_clip_is_refused(stores):
 
 def test_more_frozen_blocks_than_there_are_and_a_class_not_trained_are_refused(stores):
     assert "'freeze' is 5, but byol-s has 4 blocks" in refusal(fit, freeze=5)
-    clips = toy.clips(speakers=4, sentences=1, emotions=CLASSES).assign(corpus="tess")
+    clips = synthetic.clips(speakers=4, sentences=1, emotions=CLASSES).assign(corpus="tess")
     only_one = clips["emotion"].where(clips["speaker"] == "toy/s01", "sad")
     corpora.table_path("tess").parent.mkdir(parents=True, exist_ok=True)
     clips.assign(emotion=only_one).to_parquet(corpora.table_path("tess"))
     folds = cells.division(dataclasses.replace(cell(), corpus="tess"), 0)
     tested = folds[(folds["role"] == "test") & folds["clip"].str.contains("s01")]["fold"].iloc[0]
-    message = refusal(training.fit_fold, dataclasses.replace(cell(), corpus="tess"), 0, tested)
+    message = refusal(network.fit_fold, dataclasses.replace(cell(), corpus="tess"), 0, tested)
     assert "tests the classes ['angry'], which its training part does not have" in message
 
 
@@ -697,4 +703,4 @@ def test_a_model_without_gradients_has_no_groups():
 def test_no_code_that_a_fold_executes_goes_unnoticed(monkeypatch, settings):
     trained = cell(**QUICK | {"epochs": 1} | settings)
     forget()
-    assert unnoticed(trained, lambda: training.fit_fold(trained, 0, 0), monkeypatch) == set()
+    assert unnoticed(trained, lambda: network.fit_fold(trained, 0, 0), monkeypatch) == set()

@@ -13,12 +13,16 @@ from caches import forget
 from sklearn.metrics import recall_score
 from traced import unnoticed
 
-from ser_core import cells, corpora, dialogues, encoders, experiments, keys, runner, runs, toy, training
+from ser_core.data import corpora, synthetic, transcripts
 from ser_core.errors import SerError
-from ser_core.multimodal import HEADS, FusionClassifier
-from ser_core.recipes import FUSIONS, Recipe, recipe
-from ser_core.training import inputs
-from ser_core.training.trainer import parameter_groups
+from ser_core.experiments import cells, configuration, keys, runner, runs
+from ser_core.experiments.fitting import network
+from ser_core.experiments.fitting.network import inputs
+from ser_core.experiments.fitting.network.trainer import parameter_groups
+from ser_core.systems import encoders
+from ser_core.systems.networks.fused import FusionClassifier
+from ser_core.systems.networks.fusion_heads import HEADS
+from ser_core.systems.settings import FUSIONS, Recipe, recipe
 
 CLASSES = ("angry", "sad")
 # Words that the tiny vocabulary has whole; each class has its own, each sentence of a class another beside them.
@@ -50,7 +54,7 @@ def stores(tmp_path_factory):
         for name in ("results", "cache", "data"):
             patch.setenv(f"SER_{name.upper()}", str(root / name))
         patch.setattr(torch.cuda, "is_available", lambda: False)
-        folder = toy.corpus(root / "data/urdu", speakers=8, sentences=1, emotions=("calm",), repetitions=8)
+        folder = synthetic.corpus(root / "data/urdu", speakers=8, sentences=1, emotions=("calm",), repetitions=8)
         reading = corpora.local.read(folder / "clips.csv", name="urdu")
         emotion = [CLASSES[i % 2] for i in range(len(reading.clips))]
         said = [SAID[name][i // 2 % 4] for i, name in enumerate(emotion)]
@@ -80,7 +84,7 @@ def cell(stores, **settings):
 
 
 def uar(stores, **settings):
-    table, facts = training.fit_fold(cell(stores, **settings), 0, 1)
+    table, facts = network.fit_fold(cell(stores, **settings), 0, 1)
     rows = table[table["part"] == "test"]
     return recall_score(rows["truth"], rows["prediction"], average="macro"), facts
 
@@ -107,7 +111,7 @@ def test_without_its_own_words_a_clip_is_not_told(stores, settings):
 
 
 def test_what_is_withheld_of_a_test_clip_is_not_used_and_the_rest_still_is(stores):
-    made, _ = training.fit_fold(
+    made, _ = network.fit_fold(
         cell(stores, fusion="concat", modality_dropout=0.3, epochs=24, patience=24, **READER), 0, 1
     )
     parts = {name: rows.set_index("clip") for name, rows in made.groupby("part")}
@@ -121,12 +125,12 @@ def test_what_is_withheld_of_a_test_clip_is_not_used_and_the_rest_still_is(store
     # The words decide the class: nothing is lost with the sound, everything with the words.
     assert found["test"] > 0.9 and found["without-sound"] > 0.9 and found["without-words"] < 0.85
     assert not parts["without-sound"]["p_sad"].equals(parts["test"]["p_sad"])
-    plain, _ = training.fit_fold(cell(stores, fusion="concat", epochs=1), 0, 1)
+    plain, _ = network.fit_fold(cell(stores, fusion="concat", epochs=1), 0, 1)
     assert not {"without-sound", "without-words"} & set(plain["part"])
 
 
 def test_withheld_sound_is_the_learnt_vector_and_a_clip_without_words_keeps_its_own(stores):
-    model = network(stores, "concat", width=16)
+    model = built(stores, "concat", width=16)
     torch.nn.init.normal_(model.head.absent_audio)
     given = batch(model, [0, 1], ["no no", "", "oh sad"])
     other = given | {"inputs": torch.randn_like(given["inputs"])}
@@ -148,10 +152,10 @@ def test_a_network_that_only_reads_learns_them_with_no_recording_at_hand(stores,
 
 
 def test_blocks_of_either_encoder_are_trained_and_each_has_its_rate(stores, monkeypatch):
-    made, original = [], training._model
-    monkeypatch.setattr(training, "_model", lambda *arguments: made.append(original(*arguments)) or made[-1])
+    made, original = [], network._model
+    monkeypatch.setattr(network, "_model", lambda *arguments: made.append(original(*arguments)) or made[-1])
     settings = {"freeze": 3, "text_freeze": 2, "learning_rate": 1e-3, "layer_decay": 0.5, "epochs": 1}
-    training.fit_fold(cell(stores, **settings), 0, 0)
+    network.fit_fold(cell(stores, **settings), 0, 0)
     (model,) = made
     assert (model.cached, model.text_cached) == (3, 2)
     how = cell(stores, **settings).recipe
@@ -167,7 +171,7 @@ def test_blocks_of_either_encoder_are_trained_and_each_has_its_rate(stores, monk
 # The network.
 
 
-def network(stores, fusion, **settings):
+def built(stores, fusion, **settings):
     audio, text = encoders.load(stores.audio), encoders.load(stores.text)
     torch.manual_seed(0)
     return FusionClassifier(audio, text, 2, kind=fusion, **settings).eval()
@@ -183,7 +187,7 @@ def batch(model, which, sentences):
 
 @pytest.mark.parametrize("fusion", FUSIONS)
 def test_batch_mates_change_nothing_and_what_is_not_said_is_the_learnt_vector(stores, fusion):
-    model = network(stores, fusion, width=16)
+    model = built(stores, fusion, width=16)
     sentences = ["oh god", "", "i am so very happy, you are not"]
     with torch.no_grad():
         model.head.absent_text.normal_()
@@ -201,7 +205,7 @@ def test_batch_mates_change_nothing_and_what_is_not_said_is_the_learnt_vector(st
 
 
 def test_a_batch_without_a_word_trains(stores):
-    model = network(stores, "cross-attention", width=16).train()
+    model = built(stores, "cross-attention", width=16).train()
     model(**batch(model, [0, 1, 2], ["", "", ""]))["loss"].backward()
     assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
     assert model.head.absent_text.grad.abs().sum() > 0
@@ -223,22 +227,22 @@ def test_the_control_trains_as_many_parameters_within_one_percent(stores, fusion
 
 
 def test_controls_change_the_words_once_and_for_all_and_leave_what_is_not_said():
-    own = dialogues.texts("urdu")
+    own = transcripts.texts("urdu")
     table = corpora.table("urdu")
     silent = set(table.index[:2])
     assert {clip for clip, turns in own.items() if turns == ("",)} == silent
     assert all(turns == (table.loc[clip, "transcript"],) for clip, turns in own.items() if clip not in silent)
-    constant = dialogues.texts("urdu", words="constant")
+    constant = transcripts.texts("urdu", words="constant")
     assert {turns for clip, turns in constant.items() if clip not in silent} == {("god so so sad",)}
-    other = dialogues.texts("urdu", words="other")
+    other = transcripts.texts("urdu", words="other")
     sentences = {turns for clip, turns in own.items() if clip not in silent}
     assert all(other[clip] != own[clip] and other[clip] in sentences for clip in own if clip not in silent)
     assert all(changed[clip] == ("",) for changed in (constant, other) for clip in silent)
     # 62 clips over 8 sentences: each is lent about 7.75 times.
     counts = pd.Series(list(other.values())).value_counts()
     assert 2 <= counts.drop([("",)]).min() and counts.drop([("",)]).max() <= 16
-    dialogues.texts.cache_clear()
-    assert dialogues.texts("urdu", words="other") == other
+    transcripts.texts.cache_clear()
+    assert transcripts.texts("urdu", words="other") == other
 
 
 def test_random_tokens_are_as_many_as_the_clips_own_and_fixed(stores):
@@ -280,14 +284,14 @@ def meld(tmp_path, monkeypatch):
 
 
 def test_the_turns_before_name_their_speakers_and_the_clips_own_is_read_whole(meld, stores):
-    found = dialogues.texts("meld", 2)
+    found = transcripts.texts("meld", 2)
     assert found["meld/test_dia0_utt2"] == ("Ross: so sad", "Joey: " + ("oh " * 150).strip(), "no")
     how = Recipe(encoder=stores.text, context=2)
     tokens = inputs.prepared("meld", how.of_inputs(), 0, 0, 0)["meld/test_dia0_utt2"]
     reader = encoders.load(stores.text)
     assert len(tokens) == reader.max_tokens == 128
     assert reader.tokenizer.convert_ids_to_tokens(tokens[-3:, 0].tolist()) == ["[SEP]", "no", "[SEP]"]
-    assert dialogues.texts("meld", 0)["meld/test_dia0_utt2"] == ("no",)
+    assert transcripts.texts("meld", 0)["meld/test_dia0_utt2"] == ("no",)
 
 
 def meld_cell(stores, **settings):
@@ -299,17 +303,17 @@ def test_meld_needs_no_recordings_and_nothing_of_its_text_is_in_the_run(meld, st
     content = {"name": "m", "question": "?", "corpora": ["meld"], "protocols": ["official"]}
     content["recipe"] = {"encoder": stores.text, "epochs": 2, "context": 1, "select": "weighted_f1"}
     (tmp_path / "m.yaml").write_text(yaml.safe_dump(content | {"networks": {"read": {}}}))
-    (path,) = runner.run(experiments.load(tmp_path / "m.yaml"), jobs=1, progress=False)
+    (path,) = runner.run(configuration.load(tmp_path / "m.yaml"), jobs=1, progress=False)
     run = runs.read(f"m/{path.name}")
     assert [set(row) for row in run.info["folds"][0]["curve"]] == [{"epoch", "loss", "dev_weighted_f1", "dev_loss"}] * 2
     assert run.info["folds"][0]["n_without_text"] == 0
     assert list(run.predictions) == [*runs.COLUMNS, "p_joy", "p_sadness"]
     assert "so sad" not in (path / "run.json").read_text()
-    assert cells.cell(run.info["cell"]) == experiments.load(tmp_path / "m.yaml").cells[0]
+    assert cells.cell(run.info["cell"]) == configuration.load(tmp_path / "m.yaml").cells[0]
     content |= {"recipe": {"encoder": stores.audio, "text": stores.text}}
     (tmp_path / "m.yaml").write_text(yaml.safe_dump(content | {"networks": {"both": {}}}))
     with pytest.raises(SerError, match="'meld' has no recordings, which network 'both' hears"):
-        experiments.load(tmp_path / "m.yaml")
+        configuration.load(tmp_path / "m.yaml")
 
 
 # Keys.
@@ -375,16 +379,16 @@ def test_a_combination_that_cannot_be_gets_one_line(settings, message):
 
 
 def test_texts_that_are_not_there_are_refused(stores):
-    assert dialogues.refusal("urdu", 2) == "'urdu' has no dialogues, so no 2 turns before a clip"
+    assert transcripts.refusal("urdu", 2) == "'urdu' has no dialogues, so no 2 turns before a clip"
     with pytest.raises(SerError, match="'urdu' has no dialogues"):
-        dialogues.texts("urdu", 2)
+        transcripts.texts("urdu", 2)
     with pytest.raises(SerError, match="'urdu' has no dialogues, so no 2 turns before a clip; leave the context out"):
-        dialogues.said(corpora.table("urdu"), "urdu", 2)
+        transcripts.said(corpora.table("urdu"), "urdu", 2)
     with pytest.raises(
         SerError, match=r"unknown words 'othr'; expected one of \['own', 'constant', 'other', 'random'\]"
     ):
-        dialogues.texts("urdu", words="othr")
-    assert dialogues.refusal("meld", 2) is None
+        transcripts.texts("urdu", words="othr")
+    assert transcripts.refusal("meld", 2) is None
 
 
 def test_a_cross_attention_says_what_it_attends_to_and_no_other_network_does(stores):
@@ -403,8 +407,8 @@ def test_a_cross_attention_says_what_it_attends_to_and_no_other_network_does(sto
 
 def test_a_fold_in_which_nothing_is_said_has_no_attention_to_show(stores, monkeypatch):
     here = set(clips_tested(stores))
-    texts = {clip: ("",) if clip in here else turns for clip, turns in dialogues.texts("urdu").items()}
-    monkeypatch.setattr(dialogues, "texts", lambda *_: texts)
+    texts = {clip: ("",) if clip in here else turns for clip, turns in transcripts.texts("urdu").items()}
+    monkeypatch.setattr(transcripts, "texts", lambda *_: texts)
     inputs.prepared.cache_clear()
     _, facts = uar(stores, fusion="cross-attention", epochs=1)
     inputs.prepared.cache_clear()
@@ -412,7 +416,7 @@ def test_a_fold_in_which_nothing_is_said_has_no_attention_to_show(stores, monkey
 
 
 def clips_tested(stores):
-    table, _ = training.fit_fold(cell(stores, fusion="concat", epochs=1), 0, 1)
+    table, _ = network.fit_fold(cell(stores, fusion="concat", epochs=1), 0, 1)
     return table.loc[table["part"] == "test", "clip"]
 
 
@@ -422,4 +426,4 @@ def clips_tested(stores):
 def test_no_code_that_a_fold_executes_goes_unnoticed(stores, monkeypatch, settings):
     trained = cell(stores, **{"epochs": 1, "patience": 1} | settings)
     forget()
-    assert unnoticed(trained, lambda: training.fit_fold(trained, 0, 0), monkeypatch) == set()
+    assert unnoticed(trained, lambda: network.fit_fold(trained, 0, 0), monkeypatch) == set()

@@ -15,10 +15,11 @@ import soundfile
 import torch
 import whisper
 
-from ser_core import audio, cli, clips, dialogues, store
-from ser_core import transcribe as transcripts
+from ser_core import cli, files, paths
+from ser_core.data import audio, clips, transcripts
 from ser_core.errors import SerError
-from ser_core.transcribe import checkpoints, decoding
+from ser_core.systems import transcription
+from ser_core.systems.transcription import checkpoints, decoding
 
 RATE = 16_000
 DIMS = whisper.ModelDimensions(
@@ -90,22 +91,22 @@ def toy(tmp_path):
 def transcribe(toy, model, **options):
     folder, table = toy
     options = {"model": model, "batch_size": 3, "progress": False} | options
-    return transcripts.transcribe("toy", folder=folder, clips=table, **options)
+    return transcription.transcribe("toy", folder=folder, clips=table, **options)
 
 
 def load(toy, model, **options):
-    return transcripts.load("toy", model, clips=toy[1], **options)
+    return transcription.load("toy", model, clips=toy[1], **options)
 
 
 def plant(sha256, text):
     """Put a text in the place of a recording's kept transcript."""
     [(path, table)] = [
         (path, table)
-        for path in (store.cache() / "transcripts/decoded").rglob("*.parquet")
-        if sha256 in (table := store.read_parquet(path, index="sha256")).index
+        for path in (paths.cache() / "transcripts/decoded").rglob("*.parquet")
+        if sha256 in (table := files.read_parquet(path, index="sha256")).index
     ]
     table.loc[sha256, "transcript"] = text
-    store.write_parquet(table, path)
+    files.write_parquet(table, path)
 
 
 @pytest.mark.parametrize("language, task", [(None, "transcribe"), ("ur", "transcribe"), ("de", "translate")])
@@ -200,7 +201,7 @@ def test_what_cannot_be_decoded_has_an_empty_transcript_and_a_status(spoilt, tin
 
 def test_the_summary_counts_and_names_them(spoilt, tiny):
     transcribe(spoilt, tiny)
-    assert transcripts.summary(load(spoilt, tiny)) == (
+    assert transcription.summary(load(spoilt, tiny)) == (
         "8 clips: 2 ok, 2 silent (toy/quiet, toy/zero), 2 too short (toy/blip, toy/empty), "
         "2 undecodable (toy/noise, toy/nothing)"
     )
@@ -289,7 +290,7 @@ def test_what_was_decoded_is_of_use_only_with_the_same_weights_language_and_task
 
 
 def test_the_file_says_how_it_was_made(toy, tiny):
-    facts = store.read_metadata(transcribe(toy, tiny, language="ur"))
+    facts = files.read_metadata(transcribe(toy, tiny, language="ur"))
     sha256 = hashlib.sha256(Path(tiny).read_bytes()).hexdigest()
     assert (facts["model"], facts["weights"]) == (f"tiny-{sha256[:8]}", sha256)
     assert (facts["language"], facts["task"], facts["unread"]) == ("ur", "transcribe", [])
@@ -300,7 +301,7 @@ def test_the_file_says_how_it_was_made(toy, tiny):
 def test_transcripts_of_other_clips_are_not_loaded(toy, tiny):
     transcribe(toy, tiny)
     with pytest.raises(SerError, match="clips_key"):
-        transcripts.load("toy", tiny, clips=toy[1].iloc[1:])
+        transcription.load("toy", tiny, clips=toy[1].iloc[1:])
     with pytest.raises(SerError, match="no transcripts there"):
         load(toy, tiny, language="en")
 
@@ -312,7 +313,7 @@ def test_missing_and_exchanged_recordings_are_named(toy, tiny):
         transcribe(toy, tiny)
     (folder / "c3.wav").unlink()
     (folder / "c4.wav").unlink()
-    shutil.rmtree(store.cache())
+    shutil.rmtree(paths.cache())
     with pytest.raises(SerError, match="(?s)toy/c3.*toy/c4"):
         transcribe(toy, tiny)
 
@@ -449,7 +450,7 @@ HEARD = {
 
 
 def test_word_errors_are_those_counted_by_hand():
-    table = transcripts.wer(pd.Series(SAID).rename_axis("clip"), pd.Series(HEARD), language="en-GB")
+    table = transcription.wer(pd.Series(SAID).rename_axis("clip"), pd.Series(HEARD), language="en-GB")
     # b: 'the' put in before, 'by' replaced, 'the' left out; d: 'do not forget a jacket' left out.
     assert table.drop(columns="wer").to_dict("index") == {
         "a": {"substitutions": 0, "deletions": 0, "insertions": 0, "errors": 0, "words": 6},
@@ -465,20 +466,20 @@ def test_word_errors_are_those_counted_by_hand():
 def test_other_languages_are_normalised_without_the_rules_of_english():
     said = pd.Series({"a": "Das ist KEIN Wort, 's ist elf!", "b": "یہ ایک کتاب ہے۔"})
     heard = pd.Series({"a": "das ist kein wort s ist 11", "b": "یہ ایک کتاب ہے"})
-    table = transcripts.wer(said, heard, language="de")
+    table = transcription.wer(said, heard, language="de")
     assert table[["errors", "words"]].to_numpy().tolist() == [[1, 7], [0, 4]]
 
 
 def test_the_normalisers_have_the_faults_that_are_told_of():
     # Told in the docstring, so that the day the package mends them is noticed.
-    bangla = transcripts.wer(pd.Series({"a": "আমি ভাত খাই"}), pd.Series({"a": ""}), language="bn")
+    bangla = transcription.wer(pd.Series({"a": "আমি ভাত খাই"}), pd.Series({"a": ""}), language="bn")
     assert bangla.loc["a", "words"] == 5
-    english = transcripts.wer(pd.Series({"a": "Well..."}), pd.Series({"a": "Well."}), language="en")
+    english = transcription.wer(pd.Series({"a": "Well..."}), pd.Series({"a": "Well."}), language="en")
     assert english.loc["a", "words"] == 2
 
 
 def test_a_reference_without_words_has_insertions_and_no_rate():
-    table = transcripts.wer(
+    table = transcription.wer(
         pd.Series({"a": "(sighs)", "b": "?"}), pd.Series({"a": "thank you", "b": ""}), language="en"
     )
     assert table["insertions"].tolist() == [2, 0]
@@ -496,13 +497,13 @@ def test_a_reference_without_words_has_insertions_and_no_rate():
 )
 def test_word_errors_need_both_texts(said, heard, message):
     with pytest.raises(SerError, match=message):
-        transcripts.wer(pd.Series(said, dtype="str"), pd.Series(heard, dtype="str"), language="en")
+        transcription.wer(pd.Series(said, dtype="str"), pd.Series(heard, dtype="str"), language="en")
 
 
 def test_word_errors_need_one_text_a_clip():
     twice = pd.Series(["x", "y"], index=["a", "a"])
     with pytest.raises(SerError, match="clip 'a' has more than one reference"):
-        transcripts.wer(twice, pd.Series({"a": "x"}), language="en")
+        transcription.wer(twice, pd.Series({"a": "x"}), language="en")
 
 
 VOCABULARY = [f"word{i}" for i in range(500)]
@@ -513,7 +514,7 @@ VOCABULARY = [f"word{i}" for i in range(500)]
 def test_a_corrupted_text_has_about_the_rate_asked_for(rate, low, high):
     rng = np.random.default_rng(1)
     texts = [" ".join(rng.choice(VOCABULARY, size=100)) for _ in range(200)]
-    found = jiwer.process_words(texts, [dialogues.corrupt(text, rate, rng, VOCABULARY) for text in texts])
+    found = jiwer.process_words(texts, [transcripts.corrupt(text, rate, rng, VOCABULARY) for text in texts])
     assert low < found.wer < high
     shares = np.array([found.substitutions, found.deletions, found.insertions]) / 20_000 / rate
     assert shares[0] == pytest.approx(0.6, abs=0.1)
@@ -523,7 +524,7 @@ def test_a_corrupted_text_has_about_the_rate_asked_for(rate, low, high):
 def test_the_words_left_are_as_many_as_expected():
     rng = np.random.default_rng(2)
     text = " ".join(["said"] * 20_000)
-    words = pd.Series(dialogues.corrupt(text, 0.4, rng, VOCABULARY).split())
+    words = pd.Series(transcripts.corrupt(text, 0.4, rng, VOCABULARY).split())
     # 60 % unharmed, 8 % followed by another: 68 % are still there, none by chance. Standard error 0.0033.
     assert (words == "said").sum() / 20_000 == pytest.approx(0.68, abs=0.015)
     assert len(words) / 20_000 == pytest.approx(1, abs=0.015)
@@ -532,28 +533,28 @@ def test_the_words_left_are_as_many_as_expected():
 
 def test_corruption_at_its_ends():
     rng = np.random.default_rng(3)
-    assert dialogues.corrupt("dogs  are sitting", 0, rng, ["a", "b"]) == "dogs are sitting"
-    assert dialogues.corrupt("", 1, rng, ["a", "b"]) == ""
+    assert transcripts.corrupt("dogs  are sitting", 0, rng, ["a", "b"]) == "dogs are sitting"
+    assert transcripts.corrupt("", 1, rng, ["a", "b"]) == ""
     # A replaced word is never replaced by itself, so with two words the other one is sure.
-    outcomes = {dialogues.corrupt("a", 1, rng, ["a", "b"]) for _ in range(200)}
+    outcomes = {transcripts.corrupt("a", 1, rng, ["a", "b"]) for _ in range(200)}
     assert outcomes == {"b", "", "a a", "a b"}
 
 
 def test_corruption_is_a_function_of_the_seed():
     text = " ".join(VOCABULARY[:50])
-    one, same, other = (dialogues.corrupt(text, 0.5, np.random.default_rng(s), VOCABULARY) for s in (1, 1, 2))
+    one, same, other = (transcripts.corrupt(text, 0.5, np.random.default_rng(s), VOCABULARY) for s in (1, 1, 2))
     assert one == same != other
 
 
 @pytest.mark.parametrize("rate", [-0.1, 1.1, float("nan")])
 def test_impossible_rates_are_refused(rate):
     with pytest.raises(SerError, match=r"expected one in \[0, 1\]"):
-        dialogues.corrupt("a", rate, np.random.default_rng(0), ["a", "b"])
+        transcripts.corrupt("a", rate, np.random.default_rng(0), ["a", "b"])
 
 
 def test_a_vocabulary_of_one_word_is_refused():
     with pytest.raises(SerError, match="1 different words"):
-        dialogues.corrupt("a", 0.5, np.random.default_rng(0), ["a", "a"])
+        transcripts.corrupt("a", 0.5, np.random.default_rng(0), ["a", "a"])
 
 
 @pytest.fixture
@@ -578,10 +579,10 @@ def test_the_command_transcribes_a_csv_of_ones_own(ser, toy, tiny, tmp_path):
     code, out, err = ser(own, "--model", tiny, "--language", "de", "--task", "translate")
     counts, path = out.splitlines()
     assert (code, err, counts) == (0, "", "3 clips: 3 ok")
-    assert Path(path).is_relative_to(store.cache() / "transcripts") and path.endswith(".de.translate.parquet")
+    assert Path(path).is_relative_to(paths.cache() / "transcripts") and path.endswith(".de.translate.parquet")
     transcribe(toy, tiny, language="de", task="translate")
     expected = load(toy, tiny, language="de", task="translate")["transcript"].iloc[:3].tolist()
-    assert store.read_parquet(path, index="clip")["transcript"].tolist() == expected
+    assert files.read_parquet(path, index="clip")["transcript"].tolist() == expected
     kept = tmp_path / "kept.csv"
     code, out, _ = ser(own, "--model", tiny, "--language", "de", "--task", "translate", "--out", kept)
     assert (code, out.splitlines()[1]) == (0, str(kept))

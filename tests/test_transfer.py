@@ -11,10 +11,15 @@ from sklearn.metrics import recall_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from ser_core import cells, corpora, experiments, features, fitting, metrics, runner, runs, splits, store, toy
-from ser_core.audit import audit
+from ser_core import files, paths
+from ser_core.data import corpora, splits, synthetic
+from ser_core.data.audit import audit
 from ser_core.errors import RefusalError, SerError
-from ser_core.features import files
+from ser_core.evaluation import metrics
+from ser_core.experiments import cells, configuration, runner, runs
+from ser_core.experiments.fitting import classical
+from ser_core.systems import features
+from ser_core.systems.features import tables
 
 SPEAKERS = {"ravdess": 9, "tess": 4, "urdu": 8}
 UNION = "ravdess+tess+urdu"
@@ -23,7 +28,7 @@ FEW = ["corpus+2", "corpus+5"]
 
 def made_up(name, **options):
     """The clips of a toy corpus under the name of a real one."""
-    clips = toy.clips(**{"speakers": SPEAKERS[name], "sentences": 3} | options)
+    clips = synthetic.clips(**{"speakers": SPEAKERS[name], "sentences": 3} | options)
     clips = clips.rename(index=lambda clip: clip.replace("toy/", f"{name}/"))
     return clips.assign(corpus=name, speaker=clips["speaker"].str.replace("toy/", f"{name}/"))
 
@@ -54,7 +59,7 @@ def test_fold_k_tests_the_kth_corpus_and_trains_on_the_others(clips, dev):
         assert set(part["train"].index) | set(part["dev"].index) == set(others)
         assert not set(part["train"]["speaker"]) & set(part["dev"]["speaker"])
         assert 0.15 < len(part["dev"]) / len(others) < 0.35
-        assert set(part["dev"]["emotion"]) == set(toy.EMOTIONS)
+        assert set(part["dev"]["emotion"]) == set(synthetic.EMOTIONS)
 
 
 def test_the_number_of_folds_is_that_of_the_corpora_and_the_seed_draws_dev_alone(clips):
@@ -205,7 +210,7 @@ def by_hand(rows, train, test):
 def test_coral_is_the_algorithm_of_the_paper(n, p):
     rng = np.random.default_rng(0)
     train, test, dev = (rng.normal(size=(size, p)) @ rng.normal(size=(p, p)) + 3 for size in (n, n + 5, 20))
-    coral = fitting.Coral(test).fit(train)
+    coral = classical.Coral(test).fit(train)
     for rows in (train, dev):
         np.testing.assert_allclose(coral.transform(rows), by_hand(rows, train, test), rtol=1e-6, atol=1e-6)
 
@@ -214,7 +219,7 @@ def test_aligned_training_features_have_the_covariance_of_the_test_features():
     rng = np.random.default_rng(1)
     # Where variances are large the identity that the paper adds is small beside them: here 1 beside 10,000.
     train, test = (100 * rng.normal(size=(500, 5)) @ (np.eye(5) + rng.uniform(-0.3, 0.3, (5, 5))) for _ in range(2))
-    aligned = np.cov(fitting.Coral(test).fit(train).transform(train), rowvar=False)
+    aligned = np.cov(classical.Coral(test).fit(train).transform(train), rowvar=False)
     np.testing.assert_allclose(aligned, covariance(test), rtol=0, atol=1e-3 * covariance(test).max())
     assert np.abs(np.cov(train, rowvar=False) - covariance(test)).max() > 0.1 * covariance(test).max()
 
@@ -222,8 +227,8 @@ def test_aligned_training_features_have_the_covariance_of_the_test_features():
 def test_features_that_do_not_vary_pass_through_coral():
     rng = np.random.default_rng(2)
     train, test = (np.column_stack([rng.normal(size=30), np.zeros(30)]) for _ in range(2))
-    np.testing.assert_array_equal(fitting.Coral(test).fit(train).transform(train)[:, 1], 0)
-    np.testing.assert_allclose(fitting.Coral(test[:1]).fit(test[:1]).transform(train), train)
+    np.testing.assert_array_equal(classical.Coral(test).fit(train).transform(train)[:, 1], 0)
+    np.testing.assert_allclose(classical.Coral(test[:1]).fit(test[:1]).transform(train), train)
 
 
 # Experiments and Runs
@@ -237,16 +242,16 @@ def stores(tmp_path, monkeypatch):
     forget()
     spec, rng = features.get("egemaps"), np.random.default_rng(0)
     size = len(spec.columns)
-    cue = {name: rng.normal(size=size) for name in toy.EMOTIONS}
+    cue = {name: rng.normal(size=size) for name in synthetic.EMOTIONS}
     mixing = np.eye(size) + 0.3 * rng.normal(size=(size, size)) / size**0.5
     for number, name in enumerate(SPEAKERS):
         table = made_up(name)
         # As in the real tables, one has a word fewer.
         table = table[table["emotion"] != "neutral"] if name == "tess" else table
-        store.write_parquet(table, corpora.table_path(name))
+        files.write_parquet(table, corpora.table_path(name))
         values = rng.normal(size=(len(table), size)) + 0.3 * np.stack(table["emotion"].map(cue))
         values = (1 + number) * values @ np.linalg.matrix_power(mixing, number) + 5 * number
-        files.save(pd.DataFrame(values, index=table.index, columns=list(spec.columns)), name, spec, table)
+        tables.save(pd.DataFrame(values, index=table.index, columns=list(spec.columns)), name, spec, table)
     yield tmp_path
     forget()
 
@@ -271,7 +276,7 @@ def write(stores):
 
 
 def run(path):
-    (made,) = runner.run(experiments.load(path), jobs=1, progress=False)
+    (made,) = runner.run(configuration.load(path), jobs=1, progress=False)
     return runs.read(f"trial/{made.name}")
 
 
@@ -328,8 +333,8 @@ def test_no_label_of_the_tested_corpus_is_read(write, normalisation):
     path = write(normalisations=[normalisation], tune=True)
     before = run(path).predictions
     table = corpora.table("urdu")
-    other = dict(zip(toy.EMOTIONS, np.roll(toy.EMOTIONS, 1), strict=True))
-    store.write_parquet(table.assign(emotion=table["emotion"].map(other)), corpora.table_path("urdu"))
+    other = dict(zip(synthetic.EMOTIONS, np.roll(synthetic.EMOTIONS, 1), strict=True))
+    files.write_parquet(table.assign(emotion=table["emotion"].map(other)), corpora.table_path("urdu"))
     forget()
     after = run(path).predictions
     one, two = (each[each["fold"] == 1].drop(columns="truth").reset_index(drop=True) for each in (before, after))
@@ -343,14 +348,14 @@ def test_what_shifts_between_corpora_is_taken_away_by_scaling_each(write):
     uar = {}
     for normalisation in ("none", "train", "corpus", "coral"):
         table = run(write(normalisations=[normalisation])).predictions
-        uar[normalisation] = metrics.uar(metrics.confusion(table["truth"], table["prediction"], toy.EMOTIONS))
+        uar[normalisation] = metrics.uar(metrics.confusion(table["truth"], table["prediction"], synthetic.EMOTIONS))
     assert max(uar["none"], uar["train"]) + 0.1 < min(uar["corpus"], uar["coral"]), uar
 
 
 def test_few_shots_are_run_and_what_is_left_out_is_listed(write):
     path = write(corpora=[UNION], protocols=["corpus+2"], labels="common4", splits="per-seed", seeds=[0, 1])
     # tess has no neutral and too few speakers to be tested; it is trained on.
-    experiment = experiments.load(path)
+    experiment = configuration.load(path)
     assert experiment.refused.to_numpy().tolist() == [
         [UNION, "corpus+2", "tess is not tested: it has 4 speakers, too few for 2 to train on and at least 3 to test"]
     ]
@@ -360,7 +365,7 @@ def test_few_shots_are_run_and_what_is_left_out_is_listed(write):
 
 
 def test_a_class_that_only_the_training_corpora_have_is_no_fault_and_one_that_only_the_target_has_is(write):
-    experiment = experiments.load(write(corpora=["ravdess+tess", "ravdess+urdu"]))
+    experiment = configuration.load(write(corpora=["ravdess+tess", "ravdess+urdu"]))
     assert [cell.corpus for cell in experiment.cells] == ["ravdess+urdu"]
     assert experiment.refused.to_numpy().tolist() == [
         ["ravdess+tess", "corpus", "fold 0 tests the classes ['neutral'], which its training part does not have"]
@@ -369,22 +374,22 @@ def test_a_class_that_only_the_training_corpora_have_is_no_fault_and_one_that_on
     table = run(write(corpora=[UNION], normalisations=["corpus"])).predictions
     target = table[table["fold"] == 1]
     assert set(target["truth"]) == {"angry", "happy", "sad"} and "p_neutral" in target
-    matrix = metrics.confusion(target["truth"], target["prediction"], toy.EMOTIONS)
+    matrix = metrics.confusion(target["truth"], target["prediction"], synthetic.EMOTIONS)
     expected = recall_score(target["truth"], target["prediction"], average=None, labels=["angry", "happy", "sad"])
     assert metrics.uar(matrix) == pytest.approx(expected.mean())
 
 
 def test_pairs_are_all_unions_of_two(write):
-    experiment = experiments.load(write(corpora=["urdu", "ravdess", "tess"], pairs=True))
+    experiment = configuration.load(write(corpora=["urdu", "ravdess", "tess"], pairs=True))
     assert [cell.corpus for cell in experiment.cells] == ["ravdess+urdu"]
     assert experiment.refused["corpus"].tolist() == ["ravdess+tess", "tess+urdu"]
-    one = experiments.load(write(corpora=["ravdess", "urdu"], pairs=True)).cells
-    assert one == experiments.load(write()).cells
+    one = configuration.load(write(corpora=["ravdess", "urdu"], pairs=True)).cells
+    assert one == configuration.load(write()).cells
 
 
 def test_a_pair_without_features_is_refused_by_the_name_of_the_part(write, monkeypatch):
     monkeypatch.delenv("SER_RESULTS")
-    found = experiments.load(write(corpora=["emodb", "punjabi_elc", "savee"], pairs=True))
+    found = configuration.load(write(corpora=["emodb", "punjabi_elc", "savee"], pairs=True))
     assert [cell.corpus for cell in found.cells] == ["emodb+savee"]
     reason = "punjabi_elc has no recordings to compute 'egemaps' from; it comes with 'praat31' only"
     assert found.refused.to_numpy().tolist() == [
@@ -408,7 +413,7 @@ def test_a_pair_without_features_is_refused_by_the_name_of_the_part(write, monke
 )
 def test_a_bad_file_gets_one_clear_line(write, changes, message):
     with pytest.raises(SerError, match=message) as error:
-        experiments.load(write(**changes))
+        configuration.load(write(**changes))
     assert "trial.yaml" in str(error.value) and "\n" not in str(error.value)
 
 
@@ -416,7 +421,7 @@ def test_networks_are_trained_across_corpora_too(write, stores):
     content = {"name": "trial", "question": "?", "corpora": ["ravdess", "urdu"], "pairs": True, "labels": "common4"}
     content |= {"protocols": ["corpus", "corpus+2"], "networks": {"last": {"freeze": 3}, "ever": {"patience": None}}}
     (stores / "trial.yaml").write_text(yaml.safe_dump(content))
-    found = {cell.system: cells.division(cell, 0) for cell in experiments.load(stores / "trial.yaml").cells}
+    found = {cell.system: cells.division(cell, 0) for cell in configuration.load(stores / "trial.yaml").cells}
     assert list(found) == [f"ravdess+urdu.{p}.{n}" for n in ("last", "ever") for p in ("corpus", "corpus+2")]
     clips = cells.clips_of("ravdess+urdu", "common4")
     pd.testing.assert_frame_equal(found["ravdess+urdu.corpus.last"], splits.make(clips, "corpus"))
@@ -424,7 +429,7 @@ def test_networks_are_trained_across_corpora_too(write, stores):
 
 
 def test_the_six_corpora_can_be_tested_by_each_other():
-    experiment = experiments.load(store.repository() / "experiments/transfer-all.yaml")
+    experiment = configuration.load(paths.repository() / "experiments/transfer-all.yaml")
     assert len(experiment.cells) == 2 * 5 and not len(experiment.refused)
     cell = experiment.cells[0]
     clips = cells.clips_of(cell.corpus, cell.labels)

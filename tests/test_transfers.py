@@ -9,8 +9,8 @@ from scipy import stats
 from sklearn.linear_model import LinearRegression
 from sklearn.metrics import balanced_accuracy_score
 
-from ser_core import runs, scoring, transfers
 from ser_core.errors import SerError
+from ser_core.experiments import cross_corpus, runs, scoring
 
 NAMES = list("abcdef")
 KINDS = {"a": "x", "b": "y", "c": "z", "d": "x", "e": "y", "f": "y"}
@@ -35,7 +35,7 @@ def raises_in_one_line(message, function, *arguments):
 @pytest.mark.parametrize("n", [3, 6])
 def test_effects_are_those_of_a_regression_on_dummies(n):
     scores = noise(0, n)
-    found = transfers.effects(scores)
+    found = cross_corpus.effects(scores)
     long = scores.stack().dropna().rename_axis(["trained", "tested"]).rename("score").reset_index()
     dummies = {name: pd.get_dummies(long[name], dtype=float) for name in ("trained", "tested")}
     designs = dummies | {"both": pd.concat(dummies.values(), axis=1, keys=dummies)}
@@ -56,26 +56,26 @@ def test_planted_effects_are_found_whatever_is_on_the_diagonal():
     trained = np.array([-0.10, 0.00, 0.02, 0.03, 0.05, 0.00])
     tested = np.array([0.20, -0.10, -0.05, -0.05, 0.00, 0.00])
     scores = table(0.5 + trained[:, None] + tested)
-    found = transfers.effects(scores)
+    found = cross_corpus.effects(scores)
     np.testing.assert_allclose(found.trained, trained, atol=1e-12)
     np.testing.assert_allclose(found.tested, tested, atol=1e-12)
     np.testing.assert_allclose(found.rest.fillna(0), 0, atol=1e-12)
     assert found.share_both == pytest.approx(1)
     within = scores.fillna(0.9)
-    pd.testing.assert_series_equal(transfers.effects(within).tested, found.tested)
+    pd.testing.assert_series_equal(cross_corpus.effects(within).tested, found.tested)
 
 
 def test_noise_alone_is_explained_by_as_much_as_is_said():
-    shares = [transfers.effects(noise(seed)).share_both for seed in range(300)]
+    shares = [cross_corpus.effects(noise(seed)).share_both for seed in range(300)]
     assert np.mean(shares) == pytest.approx(10 / 29, abs=0.02)
 
 
 def test_effects_need_a_whole_matrix():
     scores = noise(0)
-    raises_in_one_line("expected the same three or more", transfers.effects, scores[NAMES[::-1]])
-    raises_in_one_line("expected the same three or more", transfers.effects, noise(0, 2))
+    raises_in_one_line("expected the same three or more", cross_corpus.effects, scores[NAMES[::-1]])
+    raises_in_one_line("expected the same three or more", cross_corpus.effects, noise(0, 2))
     scores.loc["a", "c"] = np.nan
-    raises_in_one_line("a score off the diagonal is missing", transfers.effects, scores)
+    raises_in_one_line("a score off the diagonal is missing", cross_corpus.effects, scores)
 
 
 def by_pairs(scores, kinds):
@@ -89,7 +89,7 @@ def by_pairs(scores, kinds):
 @pytest.mark.parametrize("seed", range(3))
 def test_likeness_equals_a_count_of_all_permutations(seed):
     scores = noise(seed)
-    found = transfers.likeness(scores, KINDS)
+    found = cross_corpus.likeness(scores, KINDS)
     every = np.abs(
         [by_pairs(scores, dict(zip(NAMES, dealt, strict=True))) for dealt in itertools.permutations(KINDS.values())]
     )
@@ -103,7 +103,7 @@ def test_a_planted_likeness_has_the_smallest_p_value(sign):
     kinds = dict.fromkeys(NAMES, "x") | {"b": "y", "e": "y"}
     of = np.array([kinds[name] for name in NAMES])
     scores = noise(1) * 0.01 + sign * 0.2 * (of[:, None] == of)
-    found = transfers.likeness(scores, kinds | {"of no corpus": "x"})
+    found = cross_corpus.likeness(scores, kinds | {"of no corpus": "x"})
     assert found.difference == pytest.approx(sign * 0.2, abs=0.02)
     # The two can be dealt out in 15 ways.
     assert found.p_value == found.smallest == pytest.approx(1 / 15)
@@ -112,16 +112,16 @@ def test_a_planted_likeness_has_the_smallest_p_value(sign):
 def test_likeness_needs_a_kind_of_each_and_pairs_of_both_sorts():
     scores = noise(0)
     missing = {name: kind for name, kind in KINDS.items() if name != "c"}
-    raises_in_one_line(r"no kind is given for \['c'\]", transfers.likeness, scores, missing)
-    raises_in_one_line("all are alike", transfers.likeness, scores, dict.fromkeys(NAMES, "x"))
-    raises_in_one_line("none are alike", transfers.likeness, scores, {name: name for name in NAMES})
+    raises_in_one_line(r"no kind is given for \['c'\]", cross_corpus.likeness, scores, missing)
+    raises_in_one_line("all are alike", cross_corpus.likeness, scores, dict.fromkeys(NAMES, "x"))
+    raises_in_one_line("none are alike", cross_corpus.likeness, scores, {name: name for name in NAMES})
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_rank_correlation_equals_scipys_with_a_count_of_all_permutations(seed):
     x, y = np.random.default_rng(seed).normal(size=(2, 5))
     other = dict(reversed(list(zip(NAMES, y, strict=False))))
-    rho, p = transfers.rank_correlation(pd.Series(x, index=NAMES[:5]), other)
+    rho, p = cross_corpus.rank_correlation(pd.Series(x, index=NAMES[:5]), other)
     assert rho == pytest.approx(stats.spearmanr(x, y).statistic)
     every = np.array([stats.spearmanr(shuffled, y).statistic for shuffled in itertools.permutations(x)])
     assert p == pytest.approx(np.mean(np.abs(every) >= abs(rho) - 1e-9))
@@ -129,7 +129,7 @@ def test_rank_correlation_equals_scipys_with_a_count_of_all_permutations(seed):
 
 def test_rank_correlation_of_ties_is_scipys():
     x, y = [1, 2, 2, 3, 3, 3], [4, 4, 6, 5, 8, 7]
-    rho, p = transfers.rank_correlation(pd.Series(x, index=NAMES), dict(zip(NAMES, y, strict=True)))
+    rho, p = cross_corpus.rank_correlation(pd.Series(x, index=NAMES), dict(zip(NAMES, y, strict=True)))
     assert rho == pytest.approx(stats.spearmanr(x, y).statistic)
     every = np.array([stats.spearmanr(shuffled, y).statistic for shuffled in itertools.permutations(x)])
     assert p == pytest.approx(2 * np.mean(every >= rho - 1e-9))
@@ -154,7 +154,7 @@ def test_a_matrix_has_the_score_of_every_run_and_tested_corpus(tmp_path, monkeyp
         "linear": put("linear", 0, ["emodb", "urdu"], 1, protocol="corpus", features="egemaps", normalisation="corpus"),
         "network": put("network", 1, ["emodb", "savee", "urdu"], 2, protocol="corpus+5", name="byol"),
     }
-    found = transfers.matrix("toy").set_index("run")
+    found = cross_corpus.matrix("toy").set_index("run")
     assert found.index.tolist() == [
         "toy/linear@emodb", "toy/linear@urdu", "toy/network@emodb", "toy/network@savee", "toy/network@urdu",
     ]  # fmt: skip
@@ -173,10 +173,10 @@ def test_a_matrix_has_the_score_of_every_run_and_tested_corpus(tmp_path, monkeyp
 
 def test_a_matrix_is_of_runs_under_the_protocol_alone(tmp_path, monkeypatch):
     monkeypatch.setenv("SER_RESULTS", str(tmp_path))
-    raises_in_one_line("no Runs under", transfers.matrix, "toy")
+    raises_in_one_line("no Runs under", cross_corpus.matrix, "toy")
     put("linear", 0, ["emodb", "urdu"], 1, protocol="corpus", features="egemaps")
     put("other", 0, ["emodb", "urdu"], 1, protocol="speaker", features="egemaps")
-    raises_in_one_line("'toy/other' has the protocol 'speaker', not 'corpus'", transfers.matrix, "toy")
+    raises_in_one_line("'toy/other' has the protocol 'speaker', not 'corpus'", cross_corpus.matrix, "toy")
 
 
 def test_tests_of_likeness_and_rank_need_all_numbers_of_few_corpora():
@@ -185,18 +185,20 @@ def test_tests_of_likeness_and_rank_need_all_numbers_of_few_corpora():
     kinds, numbers = dict(zip(names, "xxyy", strict=True)), dict(zip(names, range(4), strict=True))
     many = [f"c{i}" for i in range(10)]
     cases = {
-        "a score off the diagonal is missing": lambda: transfers.likeness(whole.where(whole != 1), kinds),
-        "expected the same three or more": lambda: transfers.likeness(whole[names[::-1]], kinds),
-        "10 corpora have too many orders": lambda: transfers.likeness(
+        "a score off the diagonal is missing": lambda: cross_corpus.likeness(whole.where(whole != 1), kinds),
+        "expected the same three or more": lambda: cross_corpus.likeness(whole[names[::-1]], kinds),
+        "10 corpora have too many orders": lambda: cross_corpus.likeness(
             pd.DataFrame(np.ones((10, 10)), index=many, columns=many), dict.fromkeys(many, "x")
         ),
-        "all scores are 1.0": lambda: transfers.effects(whole * 0 + 1),
-        r"no number is given for \['d'\]": lambda: transfers.rank_correlation(
+        "all scores are 1.0": lambda: cross_corpus.effects(whole * 0 + 1),
+        r"no number is given for \['d'\]": lambda: cross_corpus.rank_correlation(
             whole["a"], {name: numbers[name] for name in "abc"}
         ),
-        "all the same": lambda: transfers.rank_correlation(whole["a"] * 0, numbers),
-        "numbers are missing": lambda: transfers.rank_correlation(whole["a"].where(whole["a"] > 0), numbers),
-        "too many orders": lambda: transfers.rank_correlation(pd.Series(range(10), index=many), dict.fromkeys(many, 1)),
+        "all the same": lambda: cross_corpus.rank_correlation(whole["a"] * 0, numbers),
+        "numbers are missing": lambda: cross_corpus.rank_correlation(whole["a"].where(whole["a"] > 0), numbers),
+        "too many orders": lambda: cross_corpus.rank_correlation(
+            pd.Series(range(10), index=many), dict.fromkeys(many, 1)
+        ),
     }
     for message, call in cases.items():
         with pytest.raises(SerError, match=message) as error:

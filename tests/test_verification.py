@@ -8,8 +8,9 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from ser_core import cells, cli, keys, runner, runs, store, verification, verification_record
+from ser_core import cli, paths
 from ser_core.errors import SerError
+from ser_core.experiments import cells, keys, runner, runs, verification, verification_record
 
 # Cheap, on committed features: a linear SVM, which gives no probabilities, and a tuned logistic regression.
 SVM = "ladder/urdu.clip.egemaps.svm-linear.train"
@@ -20,7 +21,7 @@ LOGREG = "baselines/emodb.speaker.praat31.logreg.train.tuned"
 def copied(tmp_path, monkeypatch):
     """A copy of the results in which two Runs may be changed; the rest is linked."""
     root = tmp_path / "results"
-    here = store.results()
+    here = paths.results()
     for name in ("clips", "features"):
         root.mkdir(exist_ok=True)
         (root / name).symlink_to(here / name)
@@ -164,6 +165,22 @@ def test_a_difference_says_what_dev_speakers_chose_otherwise(copied, monkeypatch
     assert "1 different" in found.text() and found.text().endswith("; dev speakers chose weight 0.6, recorded 0.45)")
 
 
+def test_a_fit_that_was_cut_off_is_neither_verified_nor_wrong(copied, tmp_path):
+    def shift(table):
+        table["prediction"] = np.roll(table["prediction"], 1)
+
+    facts = runs.info(SVM)["folds"]
+    rewrite(SVM, shift, folds=[fact | {"converged": False} for fact in facts])
+    found = verification.verify(SVM, n_folds=2)
+    assert not found.failed and {fold.outcome for fold in found.folds} == {verification.UNCONVERGED}
+    assert "2 not converged" in verification.total([found])
+    verification_record.append(found, tmp_path / "record.jsonl")
+    row = verification_record.summary(tmp_path / "record.jsonl").set_index("experiment").loc["ladder"]
+    assert row["unconverged_folds"] == 2 and row["verified_folds"] == row["different_folds"] == 0
+    rewrite(SVM, shift, folds=facts)
+    assert verification.verify(SVM, n_folds=2).failed
+
+
 @pytest.mark.parametrize(
     ("error", "wrong", "missing"),
     [
@@ -233,7 +250,7 @@ def test_the_command_says_what_it_did_and_records_it(copied, tmp_path):
     record = tmp_path / "record.jsonl"
     result = call("ladder", "--folds", "2", "--jobs", "1", "--record", str(record))
     assert result.exit_code == 0, result.output
-    assert result.output.splitlines()[-1].startswith("1 of 1 Runs verified, 2 folds: ")
+    assert result.output.splitlines()[-1].startswith("1 Run, 2 folds: ")
     assert len(verification_record.record(record)) == 2
 
 
@@ -275,9 +292,9 @@ def test_a_fusion_whose_member_is_the_words_is_verified():
 
 
 def test_a_damaged_run_is_made_again_and_its_facts_stay(copied, monkeypatch):
-    from ser_core import experiments
+    from ser_core.experiments import configuration
 
-    experiment = experiments.load(store.repository() / "experiments/ladder.yaml")
+    experiment = configuration.load(paths.repository() / "experiments/ladder.yaml")
     path = copied / "runs" / SVM
     facts, lines = (path / "run.json").read_bytes(), []
     (path / "predictions.parquet").write_bytes(b"cut")

@@ -10,10 +10,13 @@ import pytest
 import yaml
 from caches import forget
 
-from ser_core import corpora, encoders, experiments, store, workflow
+from ser_core import paths
+from ser_core.data import corpora
 from ser_core.errors import SerError
+from ser_core.experiments import configuration, workflow
+from ser_core.systems import encoders
 
-ROOT = store.repository()
+ROOT = paths.repository()
 SHARED = {"corpora": ["emodb"], "protocols": ["speaker"], "folds": 2}
 MEMBER = "levels/knn/train"
 FUSIONS = {name: {"members": [MEMBER], "rule": "mean", "average": False} for name in ("pair", "repaired", "repair")}
@@ -122,7 +125,7 @@ def not_installed(name, revision):
 
 
 def test_a_network_needs_its_recordings_and_its_checkpoint(stores, monkeypatch):
-    (cell,) = experiments.load(write(stores, "one", networks={"one": {}})).cells
+    (cell,) = configuration.load(write(stores, "one", networks={"one": {}})).cells
     with pytest.raises(SerError, match="no recordings of emodb"):
         workflow.check_inputs(cell)
     monkeypatch.setattr(corpora, "audio_path", lambda row: None)

@@ -3,8 +3,10 @@
 import pytest
 import yaml
 
-from ser_core import chapters, report, store, yamlfile
+from ser_core import paths
+from ser_core.book import chapters, literature
 from ser_core.errors import SerError
+from ser_core.files import yamlfile
 
 
 def nested(levels):
@@ -17,7 +19,7 @@ def nested(levels):
 
 def test_what_is_read_is_what_pyyaml_reads():
     for name in ("book/published.yaml", "book/ledger.yaml", "_config.yml", "experiments/ladder.yaml"):
-        path = store.repository() / name
+        path = paths.repository() / name
         assert yamlfile.read(path) == yaml.safe_load(path.read_text())
     assert yamlfile.parse("", "x") is None
 
@@ -92,10 +94,10 @@ def test_lines_are_those_of_the_file_that_the_text_is_from(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("file", "use"), [("published", report.published), ("ledger", lambda p: report.ledger(path=p))]
+    ("file", "use"), [("published", literature.published), ("ledger", lambda p: literature.ledger(path=p))]
 )
 def test_a_study_or_claim_that_stands_twice_is_refused(tmp_path, file, use):
-    text = (store.repository() / f"book/{file}.yaml").read_text()
+    text = (paths.repository() / f"book/{file}.yaml").read_text()
     name = next(iter(yaml.safe_load(text)))
     first = text[: text.index(f"\n{name}:")].count("\n") + 2
     path = tmp_path / f"{file}.yaml"
@@ -105,7 +107,7 @@ def test_a_study_or_claim_that_stands_twice_is_refused(tmp_path, file, use):
 
 
 def test_a_chapter_whose_front_matter_has_a_key_twice_is_refused(tmp_path):
-    text = (store.repository() / "notebooks/01_datasets_and_leakage.md").read_text()
+    text = (paths.repository() / "notebooks/01_datasets_and_leakage.md").read_text()
     path = tmp_path / "01_a.md"
     path.write_text(text.replace("---\n", "---\nkernelspec: {name: other}\n", 1))
     with pytest.raises(SerError, match=r"01_a.md, line \d+: the key 'kernelspec' stands in line 2 too"):

@@ -1,21 +1,30 @@
-"""Which functions of the package a fit executes that no change of `ser_core.keys.code_of` would tell of."""
+"""Which functions of the package a fit executes that no change of `ser_core.experiments.keys.code_of` would tell of."""
 
 import inspect
 import sys
 from pathlib import Path
 
-from ser_core import codehash, keys
+from ser_core.experiments import code_hash, keys
 
-ROOT = Path(codehash.__file__).parent
+ROOT = Path(code_hash.__file__).parent.parent
 # What decides nothing: dispatch by the kind of system or the name of an encoder, checks, messages, what is opened.
 HARMLESS = {
-    *("runner:fit_fold", "encoders:load", "runs:how_to_make", "reads:notice"),
-    *("recipes:Recipe.__post_init__", "recipes:Recipe._check_texts", "recipes:Recipe._changed", "recipes:_is"),
-    *("recipes:Recipe.__init__", "recipes:Augmentation.__init__", "recipes:Augmentation.__post_init__"),
+    *("experiments.runner:fit_fold", "systems.encoders:load", "experiments.runs:how_to_make", "files.reading:notice"),
+    *(
+        "systems.settings:Recipe.__post_init__",
+        "systems.settings:Recipe._check_texts",
+        "systems.settings:Recipe._changed",
+        "systems.settings:_is",
+    ),
+    *(
+        "systems.settings:Recipe.__init__",
+        "systems.settings:Augmentation.__init__",
+        "systems.settings:Augmentation.__post_init__",
+    ),
     # Where no clip is changed it is a check; where clips are changed it is hashed, which test_codehash.py holds.
-    "recipes:Augmentation.from_mapping",
+    "systems.settings:Augmentation.from_mapping",
 }
-# Called by `ser_core.corpora.table`, whose tables are hashed.
+# Called by `ser_core.data.corpora.table`, whose tables are hashed.
 HASHED = {"clips"}
 
 
@@ -32,11 +41,11 @@ def unnoticed(cell, fit, monkeypatch):
             executed.add((module, frame.f_code.co_qualname.split(".<locals>")[0]))
 
     def digest(roots, **how):
-        given.update(reached=codehash.reached(roots, **how), without=set(how["without"]))
+        given.update(reached=code_hash.reached(roots, **how), without=set(how["without"]))
         return ""
 
     with monkeypatch.context() as patch:
-        patch.setattr(codehash, "digest", digest)
+        patch.setattr(code_hash, "digest", digest)
         keys.code_of(cell)
     sys.setprofile(profile)
     try:

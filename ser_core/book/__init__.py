@@ -1,0 +1,1 @@
+"""What makes the book of Runs: chapters, figures, tables, the literature and the lint of its prose."""

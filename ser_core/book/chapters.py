@@ -1,0 +1,341 @@
+"""How a chapter is executed: a text notebook, papermill, and one clear line for what went wrong in which cell."""
+
+import hashlib
+import importlib.metadata
+import platform
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import jupytext
+import nbformat
+import pandas as pd
+import typer
+from nbformat import NotebookNode
+
+from ser_core import files, paths
+from ser_core.book import report
+from ser_core.errors import SerError
+from ser_core.experiments import verification_record
+from ser_core.files import reading, yamlfile
+
+TIMEOUT = 120
+"""Seconds a cell may take, unless the chapter's front matter says otherwise (``execution: {timeout: ...}``)."""
+
+PACKAGES = ("ser-core", "numpy", "pandas", "pyarrow", "scikit-learn", "scipy", "matplotlib")
+"""Whose versions are written into an executed chapter."""
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """A text notebook.
+
+    Args:
+        path: The MyST file, the source of truth.
+        notebook: Its cells without outputs; their ids depend on their text only.
+    """
+
+    path: Path
+    notebook: NotebookNode
+
+    @property
+    def name(self) -> str:
+        """The file's name without ending, as in ``01_datasets_and_leakage``."""
+        return self.path.stem
+
+    @property
+    def root(self) -> Path:
+        """The repository, in which ``notebooks/`` is."""
+        return self.path.resolve().parent.parent
+
+    @property
+    def declared(self) -> list[str]:
+        """The files and folders that the front matter says it reads, relative to the repository."""
+        return list(self.notebook.metadata.get("ser", {}).get("inputs", []))
+
+    @property
+    def timeout(self) -> int:
+        """Seconds a cell may take."""
+        return self.notebook.metadata.get("execution", {}).get("timeout", TIMEOUT)
+
+    def inputs(self) -> list[Path]:
+        """Return the files that the front matter declares (``ser: {inputs: [...]}``); a folder means all files in it.
+
+        Returns:
+            Paths relative to the repository, sorted.
+
+        Raises:
+            SerError: If a declared file or folder does not exist.
+        """
+        files: list[Path] = []
+        for declared in self.declared:
+            path = self.root / declared
+            if not path.exists():
+                raise SerError(f"{self.path}: the input '{declared}' that it declares does not exist in {self.root}")
+            files += [path] if path.is_file() else [file for file in path.rglob("[!.]*") if file.is_file()]
+        return sorted(file.relative_to(self.root) for file in files)
+
+    def paired(self) -> str:
+        """Return the text of the ``.ipynb`` beside the chapter: the same cells, no outputs, always the same bytes."""
+        return nbformat.writes(self.notebook, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def read(path: Path) -> Chapter:
+    """Read a text notebook.
+
+    Args:
+        path: A MyST file with a jupytext header.
+
+    Returns:
+        The chapter.
+
+    Raises:
+        SerError: If there is no such file, or its jupytext header is missing or not valid YAML.
+    """
+    path = Path(path)
+    if not path.is_file():
+        there = ", ".join(sorted(other.stem for other in path.parent.glob("[0-9]*.md")))
+        raise SerError(f"{path}: no such chapter; there are {there or 'none'}")
+    # Jupytext reads the front matter by itself, and keeps the last of two equal keys.
+    start, *front = path.read_text(encoding="utf-8").split("---\n", 2)
+    if not start and len(front) == 2:
+        yamlfile.parse(front[0], path, above=1)
+    notebook = jupytext.read(path)
+    if "kernelspec" not in notebook.metadata:
+        raise SerError(f"{path}: no 'kernelspec' in its front matter; copy the header of another chapter")
+    seen: set[str] = set()
+    for cell in notebook.cells:
+        cell.id = next(key for key in _keys(cell.source) if key not in seen)
+        seen.add(cell.id)
+    return Chapter(path, notebook)
+
+
+def _keys(source: str) -> Iterable[str]:
+    for copy in range(1_000_000):
+        yield hashlib.sha256(f"{copy}{source}".encode()).hexdigest()[:8]
+
+
+def execute(chapter: Chapter, output: Path, *, parameters: Mapping[str, object] | None = None) -> dict:
+    """Execute a chapter and write the executed notebook, whole or not at all.
+
+    Args:
+        chapter: The chapter.
+        output: The ``.ipynb`` to write. What was done stands in its metadata under ``ser``: parameters, seconds,
+            seconds of each code cell, peak memory in MiB, versions, hash of the package's code.
+        parameters: Values that replace those of the parameters cell.
+
+    Returns:
+        What was written under ``ser``.
+
+    Raises:
+        SerError: If a cell raises, writes to standard error, takes too long or kills its kernel, or a parameter is
+            unknown: chapter, number of the code cell, its first line, and the reason. If the chapter reads what it
+            does not declare, or declares what it does not read, see `ser_core.files.reading.check`.
+    """
+    from nbclient.exceptions import CellTimeoutError, DeadKernelError
+    from papermill.exceptions import PapermillExecutionError
+
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        progress, log = Path(folder) / "progress.ipynb", Path(folder) / "opened"
+        try:
+            notebook = _papermill(chapter, dict(parameters or {}), progress, log)
+        except PapermillExecutionError as error:
+            reason = f"{error.ename}: {(error.evalue.strip().splitlines() or [''])[0]}"
+        except CellTimeoutError:
+            reason = f"took longer than {chapter.timeout} s; make it faster or raise execution.timeout in the header"
+        except DeadKernelError:
+            reason = f"the kernel died, at {_peak()} MiB; often it was out of memory"
+        else:
+            _refuse_warnings(chapter, notebook)
+            try:
+                reading.check(chapter.declared, log, chapter.root, paths.results())
+            except SerError as error:
+                raise SerError(f"{chapter.path}: {error}") from error
+            facts = {
+                **notebook.metadata.get("ser", {}),
+                "parameters": dict(parameters or {}),
+                "finished": datetime.now(UTC).strftime("%Y-%m-%d %H:%M"),
+                "seconds": round(time.monotonic() - started, 1),
+                "cell_seconds": [round(cell.metadata.papermill.duration, 2) for cell in _code(notebook)],
+                "peak_mib": _peak(),
+                "python": platform.python_version(),
+                "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
+                "code": report.package_hash(),
+            }
+            notebook.metadata["ser"] = facts
+            del notebook.metadata["papermill"]
+            with files.replacing(output) as temporary:
+                temporary.write_text(nbformat.writes(notebook))
+            return facts
+        number, first_line = _last_started(nbformat.read(progress, as_version=4))
+    raise SerError(f"{chapter.path}, code cell {number} ({first_line}): {reason}")
+
+
+def _papermill(chapter: Chapter, parameters: dict, progress: Path, log: Path) -> NotebookNode:
+    """Execute a chapter, trying again if its kernel does not start: two that start at once may pick the same port.
+
+    The kernel writes the files that it reads into ``log``.
+    """
+    import papermill
+
+    # Before the first cell, and leaving no name behind that a cell could use.
+    recording = f"__import__('ser_core.files.reading', fromlist=['record']).record({str(log)!r})"
+    for tries_left in (2, 1, 0):
+        try:
+            return papermill.execute_notebook(
+                chapter.notebook,
+                progress,
+                parameters=parameters,
+                execution_timeout=chapter.timeout,
+                start_timeout=300,
+                progress_bar=False,
+                extra_arguments=["--log-level=CRITICAL", f"--IPKernelApp.exec_lines={recording}"],
+                cwd=chapter.path.parent,
+            )
+        except RuntimeError as error:
+            if not tries_left or "before replying to kernel_info" not in str(error):
+                raise
+
+
+def _refuse_warnings(chapter: Chapter, notebook: NotebookNode) -> None:
+    """Raise if a cell wrote to standard error, as warnings of libraries do; a hidden cell counts, too."""
+    for number, cell in enumerate(_code(notebook), start=1):
+        for output in cell.outputs:
+            if output.output_type == "stream" and output.name == "stderr":
+                first_line = (cell.source.strip().splitlines() or ["empty"])[0]
+                printed = (output.text.strip().splitlines() or [""])[0]
+                raise SerError(f"{chapter.path}, code cell {number} ({first_line}): wrote to standard error: {printed}")
+
+
+def _code(notebook: NotebookNode) -> list[NotebookNode]:
+    """Code cells as the text notebook has them: without the one that papermill put in."""
+    injected = "injected-parameters"
+    return [c for c in notebook.cells if c.cell_type == "code" and injected not in c.metadata.get("tags", [])]
+
+
+def _last_started(notebook: NotebookNode) -> tuple[int, str]:
+    number, first_line = 0, "before the first cell"
+    for position, cell in enumerate(_code(notebook), start=1):
+        if cell.metadata.get("papermill", {}).get("start_time"):
+            number, first_line = position, (cell.source.strip().splitlines() or ["empty"])[0]
+    return number, first_line
+
+
+def _peak() -> int:
+    """Most memory that any kernel of this process took, in MiB; Linux counts in KiB, macOS in bytes."""
+    most = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    return most // (1024**2 if sys.platform == "darwin" else 1024)
+
+
+def status(executed: Iterable[Path]) -> str:
+    """Return the page that says when, how long and with what each chapter was executed.
+
+    Args:
+        executed: Notebooks that `execute` wrote.
+
+    Returns:
+        MyST.
+
+    Raises:
+        SerError: If a notebook was not written by `execute`.
+    """
+    rows, versions = [], {}
+    for path in sorted(executed):
+        facts = nbformat.read(path, as_version=4).metadata.get("ser", {})
+        if "seconds" not in facts:
+            raise SerError(f"{path}: not an executed chapter; delete it and run 'make book'")
+        given = ", ".join(f"{name} = {value}" for name, value in facts["parameters"].items())
+        rows.append(
+            {
+                "Chapter": f"[{path.stem}]({path.name})",
+                "Executed (UTC)": facts["finished"],
+                "Seconds": facts["seconds"],
+                "Slowest cell, s": max(facts["cell_seconds"], default=0.0),
+                "Peak, MiB": facts["peak_mib"],
+                "Parameters": given or "as printed",
+                "Code": f"`{facts['code']}`",
+            }
+        )
+        versions |= {"python": facts["python"], **facts["versions"]}
+    table = report.markdown(pd.DataFrame(rows), formats={"Seconds": ".1f", "Slowest cell, s": ".1f"})
+    listed = ", ".join(f"{name} {version}" for name, version in versions.items())
+    page = f"# Execution status\n\nEvery chapter of this build, as it was executed.\n\n{table}\n\nWith {listed}.\n"
+    return f"{page}\n## Verification of the Runs\n\n{verified()}"
+
+
+def verified() -> str:
+    """Return how much of each experiment today's code has verified, as MyST."""
+    table = verification_record.summary()
+    done, n = int(table["verified_runs"].sum()), int(table["runs"].sum())
+    columns = {
+        "Experiment": "`" + table["experiment"] + "`",
+        "Runs": table["runs"],
+        "Verified": table["verified_runs"],
+        "In all folds": table["all_folds_runs"],
+        "Folds": table["folds"],
+        "Folds verified": table["verified_folds"],
+        "Folds that differ": table["different_folds"],
+        "Not converged": table["unconverged_folds"],
+        "Why not the others": table["reason"],
+    }
+    return (
+        f"{done} of {n} Runs are verified by the code of this build: at least one fold was fitted again and gave the "
+        "committed predictions within the tolerance that the Run names (`ser verify`; the record is "
+        "`results/verified.jsonl`). Where a fit was cut off before it converged, another processor stands elsewhere: "
+        f"such a fold is neither verified nor wrong.\n\n{report.markdown(pd.DataFrame(columns))}\n"
+    )
+
+
+app = typer.Typer(help="Execute chapters and keep their .ipynb in step.", pretty_exceptions_enable=False)
+Notebooks = Annotated[list[Path], typer.Argument(help="Text notebooks, as in notebooks/01_*.md.")]
+Output = Annotated[Path, typer.Option("-o", help="What to write.")]
+
+
+@app.command("run")
+def _run(
+    chapters: Notebooks,
+    output: Output = Path("book/chapters"),
+    parameter: Annotated[list[str] | None, typer.Option("-p", help="name=value, for the parameters cell.")] = None,
+) -> None:
+    """Execute chapters into a folder."""
+    parameters = dict(_parsed(text) for text in parameter or [])
+    for chapter in map(read, chapters):
+        facts = execute(chapter, output / f"{chapter.name}.ipynb", parameters=parameters)
+        typer.echo(f"{chapter.name}: {facts['seconds']} s, {facts['peak_mib']} MiB")
+
+
+def _parsed(text: str) -> tuple[str, object]:
+    name, found, value = text.partition("=")
+    if not found:
+        raise SerError(f"-p {text}: expected name=value")
+    return name, yamlfile.parse(value, f"-p {name}")
+
+
+@app.command("pair")
+def _pair(chapters: Notebooks) -> None:
+    """Write the .ipynb beside each chapter, without outputs."""
+    for chapter in map(read, chapters):
+        with files.replacing(chapter.path.with_suffix(".ipynb")) as temporary:
+            temporary.write_text(chapter.paired())
+
+
+@app.command("status")
+def _status(executed: Notebooks, output: Output) -> None:
+    """Write the page about how the chapters were executed."""
+    with files.replacing(output) as temporary:
+        temporary.write_text(status(executed))
+
+
+if __name__ == "__main__":
+    try:
+        app()
+    except SerError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)

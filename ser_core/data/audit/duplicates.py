@@ -1,0 +1,162 @@
+"""Which recordings hold the same sound, however it was cut, padded, scaled or encoded since."""
+
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ser_core.data import audio, corpora
+
+THRESHOLD = 0.6
+"""Similarity from which two recordings count as the same.
+
+In six corpora (RAVDESS, EmoDB, SAVEE, TESS, URDU, BanglaSER) no pair of different takes reached 0.41, also not of one
+actor saying one sentence twice in one emotion, and every pair that shares sound was above 0.9."""
+
+_RATE = 8_000  # the alignment looks at 100 to 3,500 Hz, which every codec and telephone keeps
+_BAND_HZ = (100, 3_500)
+_WHITENING = 0.75  # between plain correlation (0) and phase transform (1)
+_FIRST_PASS = 0.12  # different recordings stay under it as a rule, a third of a clip in common is over it
+_SHARED_S = 0.4  # a shorter stretch in common is no evidence
+_MEL_RATE, _MEL_HOP, _MEL_BANDS = 16_000, 400, 10
+
+
+def near_duplicates(
+    clips: pd.DataFrame,
+    folder: Path | None = None,
+    *,
+    threshold: float = THRESHOLD,
+    candidates: int | None = 20,
+    progress: bool = False,
+) -> pd.DataFrame:
+    """Find recordings that hold the same sound.
+
+    Silence at the ends is cut off and everything is compared at 16 kHz or less. Recordings with the same samples are
+    ``exact``. For the rest, each recording's most similar ones are picked by the best-aligned correlation of coarse
+    log-mel images, and each such pair is aligned to half a sample by a whitened cross-correlation (the generalised
+    cross-correlation of Knapp and Carter 1976, weight ``|cross-spectrum| ** -0.75``). Its peak over the stretch that
+    both share is the similarity: about 1 for the same recording whatever its gain, polarity, codec, noise or
+    microphone; well under one half for another take of the same words by the same person. Recordings that overlap
+    (a part of one is a part of the other) are found if the part makes them similar enough to be picked.
+
+    Args:
+        clips: A Clips table of one corpus, with ``path``.
+        folder: The corpus folder that the paths start from; by default ``$SER_DATA/<corpus>``.
+        threshold: Similarity in (0, 1] from which a pair is reported as ``near``.
+        candidates: How many of each recording's most similar ones to align; None for every pair, which takes a
+            millisecond a pair and also finds all short overlaps.
+        progress: Show progress bars.
+
+    Returns:
+        One row a pair, sorted: clip_a, clip_b (a < b), kind (``exact`` or ``near``), similarity in [0, 1], and
+        shared_s, the seconds of sound in common.
+
+    Raises:
+        SerError: If a recording is not there or cannot be read.
+    """
+    from joblib import Parallel, delayed
+    from tqdm import tqdm
+
+    paths = [corpora.audio_path(row, folder) for _, row in clips.iterrows()]
+    bar = tqdm(paths, desc="listen", unit="clip", disable=not progress)
+    heard = Parallel(n_jobs=-1, prefer="threads")(delayed(_listen)(path) for path in bar)
+    hashes, images, waves = zip(*heard, strict=True)
+    rows = {}
+    for keys in (clips["sha256"].to_numpy(), hashes):
+        for group in _same(keys):
+            for i, j in itertools.combinations(group, 2):
+                rows[i, j] = ("exact", 1.0, max(len(waves[i]), len(waves[j])) / _RATE)
+    audible = [i for i, wave in enumerate(waves) if len(wave) >= _SHARED_S * _RATE]
+    pairs = _candidates([images[i] for i in audible], candidates)
+    pairs = sorted({(audible[i], audible[j]) for i, j in pairs} - set(rows))
+    bar = tqdm(pairs, desc="align", unit="pair", disable=not progress)
+    aligned = Parallel(n_jobs=-1, prefer="threads")(delayed(_similarity)(waves[i], waves[j]) for i, j in bar)
+    for pair, (similarity, shared_s) in zip(pairs, aligned, strict=True):
+        if similarity >= threshold:
+            rows[pair] = ("near", similarity, shared_s)
+    names = sorted((*sorted((clips.index[i], clips.index[j])), *row) for (i, j), row in rows.items())
+    table = pd.DataFrame(names, columns=["clip_a", "clip_b", "kind", "similarity", "shared_s"])
+    return table.astype({"clip_a": "str", "clip_b": "str", "kind": "str", "similarity": float, "shared_s": float})
+
+
+def _same(keys: Sequence) -> list[np.ndarray]:
+    """Return the positions of each key that stands more than once; missing keys are different."""
+    groups = pd.DataFrame({"key": keys}).groupby("key").indices
+    return [positions for positions in groups.values() if len(positions) > 1]
+
+
+def _listen(path: Path) -> tuple[str | None, np.ndarray, np.ndarray]:
+    """Return of the trimmed sound: a hash (None if silent), a unit log-mel image, and a unit 8 kHz wave."""
+    samples, rate = audio.read(path)
+    x = audio.resample(audio.trim_silence(samples, rate), rate, _MEL_RATE)
+    if not np.any(x):
+        return None, np.zeros((_MEL_BANDS, 0), np.float32), np.zeros(0, np.float32)
+    wave = audio.resample(x, _MEL_RATE, _RATE)
+    return audio.content_hash(x, _MEL_RATE), _mel_image(x), wave / np.linalg.norm(wave)
+
+
+def _mel_image(x: np.ndarray) -> np.ndarray:
+    """Return log-mel levels, each band around its mean, of unit norm; shape (_MEL_BANDS, n_frames)."""
+    import librosa
+
+    power = np.abs(librosa.stft(x, n_fft=1024, hop_length=_MEL_HOP, win_length=800)) ** 2
+    mel = librosa.filters.mel(sr=_MEL_RATE, n_fft=1024, n_mels=_MEL_BANDS, fmin=_BAND_HZ[0], fmax=_BAND_HZ[1]) @ power
+    image = 10 * np.log10(np.maximum(mel, mel.max() * 1e-4 + 1e-20))
+    image -= image.mean(axis=1, keepdims=True)
+    return (image / (np.linalg.norm(image) + 1e-12)).astype(np.float32)
+
+
+def _candidates(images: list[np.ndarray], k: int | None) -> set[tuple[int, int]]:
+    """Return the pairs (i < j) of which one is among the k most similar of the other, at the best alignment."""
+    from scipy import fft
+
+    n = len(images)
+    if k is None or n <= k + 1:
+        return set(itertools.combinations(range(n), 2))
+    n_fft = fft.next_fast_len(2 * max(image.shape[1] for image in images), real=True)
+    spectra = np.stack([fft.rfft(image, n_fft, axis=1) for image in images]).transpose(2, 0, 1)
+    conjugates = np.ascontiguousarray(np.conj(spectra).transpose(0, 2, 1))
+    rows = max(1, int(64e6 / (8 * n * n_fft)))  # keeps what is computed at once near 64 MB
+    pairs = set()
+    for start in range(0, n, rows):
+        similar = fft.irfft(spectra[:, start : start + rows] @ conjugates, n_fft, axis=0).max(axis=0)
+        for i, row in enumerate(similar, start):
+            row[i] = -1
+            pairs |= {(min(i, j), max(i, j)) for j in np.argpartition(-row, k)[:k].tolist()}
+    return pairs
+
+
+def _similarity(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
+    """Return the similarity over the stretch two waves share, and its length in seconds."""
+    peak, lag = _aligned(a, b)
+    start, end = max(0, lag), min(len(a), len(b) + lag)
+    if peak < _FIRST_PASS or end - start < _SHARED_S * _RATE:
+        return 0.0, 0.0
+    return _aligned(a[start:end], b[start - lag : end - lag], around=2)[0], (end - start) / _RATE
+
+
+def _aligned(a: np.ndarray, b: np.ndarray, around: int | None = None) -> tuple[float, int]:
+    """Return the peak of the whitened cross-correlation, in [0, 1], and its lag in samples.
+
+    Args:
+        a: First wave.
+        b: Second wave; ``b[t]`` lies at ``a[t + lag]``.
+        around: Look only at lags of up to this many half samples; None for all lags.
+    """
+    from scipy import fft
+
+    n = fft.next_fast_len(len(a) + len(b), real=True)
+    low, high = (int(hz * n / _RATE) for hz in _BAND_HZ)
+    cross = fft.rfft(a, n)[low:high] * np.conj(fft.rfft(b, n)[low:high])
+    size = np.abs(cross)
+    # Twice as many lags as samples: a copy shifted by half a sample would lose a quarter of its peak.
+    spectrum = np.zeros(n + 1, np.complex64)
+    spectrum[low:high] = cross / (size**_WHITENING + 1e-20)
+    correlation = np.abs(fft.irfft(spectrum, 2 * n))
+    if around is not None:
+        correlation[around + 1 : -around] = 0
+    best = int(correlation.argmax())
+    lag = round((best if best < n else best - 2 * n) / 2)
+    return float(correlation[best] * n / (np.abs(spectrum).sum() + 1e-20)), lag

@@ -1,0 +1,1 @@
+"""From an experiment file to Runs, and from Runs to scores: folds, fitting, keys, verification."""

@@ -1,0 +1,1 @@
+"""Fits one fold: classical systems, networks and late fusions."""

@@ -1,0 +1,288 @@
+"""Runs: per-clip predictions and the facts of how they were made, written whole, read checked."""
+
+import functools
+import json
+import platform
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+
+from ser_core import files, paths
+from ser_core.errors import SerError
+from ser_core.evaluation import metrics
+
+COLUMNS = ("clip", "speaker", "fold", "seed", "truth", "prediction")
+PROBABILITY = metrics.PROBABILITY
+IDENTITY = ("cell", "divisions", "data", "labels", "key")
+"""Fields of ``run.json`` that make a Run the Run it is, see `ser_core.experiments.keys.identity`."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """Predictions of one system in one experiment, and what made them.
+
+    Attributes:
+        experiment: Name of the experiment.
+        system: Name of the system within it.
+        predictions: One row per (seed, clip): `COLUMNS`, then one ``p_<class>`` column per class if the system
+            gives probabilities.
+        info: Content of ``run.json``.
+        others: Further tables by name, for what was predicted beside the test parts: ``dev``, ``speakers-before`` and
+            ``speakers-after`` (truth and prediction are speakers there).
+    """
+
+    experiment: str
+    system: str
+    predictions: pd.DataFrame
+    info: dict
+    others: dict[str, pd.DataFrame] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """``<experiment>/<system>``."""
+        return f"{self.experiment}/{self.system}"
+
+
+@functools.cache
+def versions() -> dict[str, str]:
+    """Return the versions that decide predictions: Python and the numerical libraries."""
+    from importlib.metadata import version
+
+    names = ("ser-core", "numpy", "scipy", "pandas", "scikit-learn", "lightgbm", "xgboost-cpu", "xgboost")
+    names += ("torch", "torchaudio", "torchvision", "transformers", "accelerate")
+    found = {"python": platform.python_version()}
+    for name in names:
+        try:
+            found[name] = version(name)
+        except ImportError:
+            continue
+    return found
+
+
+def arrange(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Return valid predictions in the one order that is stored.
+
+    Args:
+        predictions: See `ser_core.evaluation.metrics.validate`; speaker, fold and seed may be absent (missing, 0 and
+            0).
+
+    Returns:
+        The columns `COLUMNS`, then the probabilities in the order of the classes, sorted by seed and clip.
+
+    Raises:
+        SerError: If the predictions are not valid.
+
+    Examples:
+        >>> table = pd.DataFrame({"clip": ["b", "a"], "truth": ["sad", "happy"], "prediction": ["sad", "sad"]})
+        >>> arrange(table)["clip"].tolist()
+        ['a', 'b']
+    """
+    # Classes that are numbers become words, as in a CSV file.
+    words = {name: "str" for name in ("clip", "speaker", "truth", "prediction") if name in predictions}
+    table = metrics.validate(predictions.astype(words)).assign(
+        speaker=predictions.get("speaker", pd.Series(pd.NA, index=predictions.index)).astype("str"),
+        fold=predictions.get("fold", pd.Series(0, index=predictions.index)),
+    )
+    table = table.astype({"fold": "int32", "seed": "int32"})
+    columns = [PROBABILITY + name for name in metrics.class_names(table) if PROBABILITY + name in table]
+    table = table.astype(dict.fromkeys(columns, "float32"))
+    return table[[*COLUMNS, *columns]].sort_values(["seed", "clip"], ignore_index=True)
+
+
+def folder(experiment: str, system: str) -> Path:
+    """Return where a Run is, or would be."""
+    return paths.results() / "runs" / experiment / system
+
+
+def write(run: Run) -> Path:
+    """Write a Run, predictions first: a folder with ``run.json`` is complete.
+
+    ``run.json`` gets the sha256 of each table under ``tables``, by which `read` notices that one was changed. A Run
+    that is there already and has the same identity and the same tables keeps its ``run.json``: what it records is of
+    the day on which the predictions were first made.
+
+    Returns:
+        Its folder.
+    """
+    path = folder(run.experiment, run.system)
+    tables = {"predictions": arrange(run.predictions)} | {name: _other(table) for name, table in run.others.items()}
+    for name, table in tables.items():
+        files.write_parquet(table, path / f"{name}.parquet")
+    sums = {name: files.sha256(path / f"{name}.parquet") for name in tables}
+    try:
+        there = info(run.name)
+    except SerError:
+        there = {}
+    made = json.loads(json.dumps({name: run.info.get(name) for name in IDENTITY}))
+    if there.get("tables") != sums or made != {name: there.get(name) for name in IDENTITY}:
+        files.write_json(run.info | {"tables": sums}, path / "run.json")
+    return path
+
+
+def read(run: str) -> Run:
+    """Read a Run.
+
+    Args:
+        run: Its name, ``<experiment>/<system>``.
+
+    Raises:
+        SerError: If it is not there, not valid, or its predictions are others than those that were recorded; the
+            message says how to make it.
+    """
+    facts = info(run)
+    check_table(run, "predictions", facts)
+    return Run(*run.split("/"), _arrange_file(folder(*run.split("/")) / "predictions.parquet"), facts)
+
+
+def check_table(run: str, name: str, facts: dict | None = None) -> None:
+    """Raise unless a table of a Run is, byte for byte, the one that its ``run.json`` records.
+
+    Args:
+        run: Name of the Run, ``<experiment>/<system>``.
+        name: ``predictions``, or another of its tables, see `Run.others`.
+        facts: Its `info`, if that was read already.
+
+    Raises:
+        SerError: If the table is missing or its sha256 is another.
+    """
+    facts = info(run) if facts is None else facts
+    path = folder(*run.split("/")) / f"{name}.parquet"
+    again = f"make it again with: {how_to_make(run)}"
+    if not path.is_file():
+        raise SerError(f"{path}: no such file, which its run.json records; {again}")
+    expected, found = facts["tables"].get(name), files.sha256(path)
+    if found != expected:
+        raise SerError(
+            f"{path}: sha256 {found[:16]}, recorded {str(expected)[:16]}: changed since it was made; {again}"
+        )
+
+
+def how_to_make(run: str) -> str:
+    """Return the command that makes a Run.
+
+    Examples:
+        >>> how_to_make("ladder/emodb.clip.egemaps.svm-linear.train")
+        'ser run experiments/ladder.yaml --system emodb.clip.egemaps.svm-linear.train'
+    """
+    experiment, _, system = run.partition("/")
+    return f"ser run experiments/{experiment}.yaml" + (f" --system {system}" if system else "")
+
+
+def info(run: str) -> dict:
+    """Return the content of a Run's ``run.json``, without its predictions.
+
+    Args:
+        run: Its name, ``<experiment>/<system>``.
+
+    Raises:
+        SerError: If it is not there or not readable; the message says how to make it.
+    """
+    experiment, _, system = run.partition("/")
+    path = folder(experiment, system) / "run.json"
+    if not path.is_file():
+        raise SerError(f"no Run '{run}'; make it with: {how_to_make(run)}")
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise SerError(f"{path}: not valid JSON ({error}); delete it and use: {how_to_make(run)}") from error
+    if not isinstance(found, dict) or not isinstance(found.get("tables"), dict):
+        raise SerError(
+            f"{path}: expected a JSON object with 'tables', the facts of a Run; delete it and use: {how_to_make(run)}"
+        )
+    return found
+
+
+def other(run: str, name: str) -> pd.DataFrame:
+    """Return a further table of a Run, see `Run.others`.
+
+    Args:
+        run: Name of the Run, ``<experiment>/<system>``.
+        name: Name of the table.
+
+    Returns:
+        The columns `COLUMNS` and the probabilities, sorted by seed, fold and clip.
+
+    Raises:
+        SerError: If the Run has none of this name, or it was changed.
+    """
+    facts = info(run)
+    if name not in facts["tables"]:
+        raise SerError(f"Run '{run}' has no table '{name}'; it has {sorted(facts['tables'])}")
+    check_table(run, name, facts)
+    return files.read_parquet(folder(*run.split("/")) / f"{name}.parquet")
+
+
+def _other(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a further table in the one order that is stored; several folds may have a clip in their dev part."""
+    columns = [name for name in table if name.startswith(PROBABILITY)]
+    table = table[[*COLUMNS, *sorted(columns)]].astype({"fold": "int32", "seed": "int32"})
+    return table.sort_values(["seed", "fold", "clip"], ignore_index=True)
+
+
+def names(experiment: str | None = None) -> list[str]:
+    """Return the names of the committed Runs, ``<experiment>/<system>``, sorted; they need not be readable.
+
+    Args:
+        experiment: Only this experiment's; all if None.
+
+    Raises:
+        SerError: If there are none.
+    """
+    root = paths.results() / "runs"
+    there = sorted(root.glob(f"{experiment or '*'}/*/run.json"))
+    if not there:
+        raise SerError(f"no Runs under {root / (experiment or '')}; make them with: ser run experiments/<name>.yaml")
+    return [f"{path.parent.parent.name}/{path.parent.name}" for path in there]
+
+
+def catalogue(experiment: str | None = None) -> pd.DataFrame:
+    """Return the committed Runs, one row each: experiment, system, and the fields of the resolved cell.
+
+    Args:
+        experiment: Only this experiment's; all if None.
+
+    Raises:
+        SerError: If there are none, or one is not readable.
+    """
+    rows = []
+    for name in names(experiment):
+        of, _, system = name.partition("/")
+        if not isinstance(cell := info(name).get("cell"), dict):
+            raise SerError(f"the run.json of '{name}' has no 'cell'; delete it and use: {how_to_make(name)}")
+        rows.append({"experiment": of, "system": system, **cell})
+    return pd.DataFrame(rows)
+
+
+def _arrange_file(path: Path) -> pd.DataFrame:
+    """Read and arrange a parquet or CSV file of predictions; errors name it."""
+    try:
+        if path.suffix == ".parquet":
+            return arrange(files.read_parquet(path))
+        # Only an empty cell is missing: NA may be somebody's initials.
+        words = dict.fromkeys(("clip", "speaker", "truth", "prediction"), "str")
+        return arrange(pd.read_csv(path, dtype=words, keep_default_na=False, na_values=[""]))
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise SerError(f"{path}: not a readable CSV file ({str(error).splitlines()[0]})") from error
+    except SerError as error:
+        raise SerError(str(error) if str(path) in str(error) else f"{path}: {error}") from error
+
+
+def read_table(path: Path | str) -> pd.DataFrame:
+    """Read predictions of any toolkit from a CSV or parquet file.
+
+    Args:
+        path: A file with the columns clip, truth, prediction and, if known, speaker, fold, seed and ``p_<class>``.
+
+    Returns:
+        Valid predictions, see `arrange`.
+
+    Raises:
+        SerError: If the file is not there, cannot be read, or is not valid.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise SerError(f"{path}: no such file")
+    if path.suffix not in (".csv", ".parquet"):
+        raise SerError(f"{path}: predictions are read from .csv or .parquet files, not from '{path.suffix}'")
+    return _arrange_file(path)

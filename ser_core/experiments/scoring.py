@@ -1,0 +1,386 @@
+"""What we say of predictions: scores of Runs, differences between them, and the score sheet of any file."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from ser_core.data import corpora, transcripts
+from ser_core.data.clips import corpus_of
+from ser_core.errors import RefusalError, SerError
+from ser_core.evaluation import bootstrap, calibration, comparisons, families, intervals, metrics, procedure
+from ser_core.evaluation.floors import resubstitution_lookup
+from ser_core.experiments import halves, runs
+
+Name = str | tuple[str, ...]
+NAMES = {"uar": "UAR", "wa": "WA (accuracy)", "macro_f1": "macro F1", "weighted_f1": "weighted F1"}
+
+
+def experiment(name: str, metric: str = "uar", *, unit: str = "speaker", **options) -> pd.DataFrame:
+    """Return the Runs of an experiment with a metric of each.
+
+    Args:
+        name: Name of the experiment.
+        metric: One of `ser_core.evaluation.metrics.METRICS`.
+        unit: What is resampled: ``speaker``, or ``dialogue`` for a corpus of dialogues whose speakers recur in all
+            parts. Such an interval is for other dialogues of these same people, not for other people.
+        **options: See `ser_core.evaluation.intervals.from_counts`.
+
+    Returns:
+        `ser_core.experiments.runs.catalogue` with the columns ``interval``, ``value`` (its value), and ``seconds`` it
+        took.
+
+    Raises:
+        SerError: If there are no Runs, or a corpus is not of dialogues.
+    """
+    table = runs.catalogue(name)
+    names = [f"{name}/{system}" for system in table["system"]]
+    scores = [score(run, metric, unit=unit, **options) for run in names]
+    return table.assign(
+        interval=scores,
+        value=[found.value for found in scores],
+        seconds=[runs.info(run)["measured"]["seconds"] for run in names],
+    )
+
+
+def score(name: Name, metric: str = "uar", *, unit: str = "speaker", **options) -> intervals.Interval:
+    """Return a metric of one Run.
+
+    Args:
+        name: Name of the Run, or of several, see `predictions_of`.
+        metric: See `ser_core.evaluation.intervals.interval`.
+        unit: What is resampled, as for `experiment`.
+        **options: See `ser_core.evaluation.intervals.from_counts`.
+
+    Returns:
+        The score with its interval, or with the reason why it has none; see `why_merged_refused` for one of merged
+        corpora.
+
+    Raises:
+        SerError: If there is no such Run, or its corpus is not of dialogues.
+    """
+    table = predictions_of(name, unit)
+    found = intervals.interval(table, metric, unit=unit, **options)
+    why = why_merged_refused(name, table, metric, unit)
+    return found if why is None else replace(found, low=np.nan, high=np.nan, refusal=why, slack=0.0)
+
+
+def why_merged_refused(name: Name, predictions: pd.DataFrame, metric: str = "uar", unit: str = "speaker") -> str | None:
+    """Return why a score of merged corpora has no interval, or None if it may have one.
+
+    Merging does not make people of two women: where one of the corpora is refused an interval alone, so is the whole.
+    To resample within each corpus would not help. A part of two speakers has three different resamples, and it would
+    then say that its share of the clips hardly varies.
+
+    Args:
+        name: As for `predictions_of`; with ``@<corpus>`` a Run is scored on that corpus alone, and none is merged.
+        predictions: Those of that name.
+        metric: See `ser_core.evaluation.intervals.interval`.
+        unit: What is resampled.
+
+    Raises:
+        SerError: If there is no such Run.
+    """
+    names = [name] if isinstance(name, str) else name
+    if all("@" in one or len(corpora.parts(runs.info(one)["cell"]["corpus"])) == 1 for one in names):
+        return None
+    classes, word = metrics.class_names(predictions), metric.partition(":")[2]
+    for corpus, part in predictions.groupby(corpus_of(predictions["clip"]).to_numpy()):
+        if word and word not in set(part["truth"]):
+            continue
+        tables = [intervals.counts(part, unit, classes)]
+        if why := intervals.why_refused(tables, metric, classes, unit):
+            return f"{corpus} alone: {why}"
+    return None
+
+
+def over_divisions(name: str, metric: str = "uar", **options) -> intervals.Interval:
+    """Return the mean of a metric over divisions, with an interval for other people to test *and* to train on.
+
+    Args:
+        name: Name of a Run whose seeds are divisions (``splits: per-seed``).
+        metric: One of `ser_core.evaluation.metrics.METRICS`.
+        **options: See `ser_core.evaluation.procedure.interval`.
+
+    Returns:
+        The mean with the interval of `ser_core.evaluation.procedure.interval`, widened by
+        `ser_core.experiments.halves.factor` of the corpus.
+
+    Raises:
+        SerError: If there is no such Run, or its seeds share one division.
+    """
+    return procedure.interval(predictions_of(name), _factor(name), metric, division="seed", **options)
+
+
+def difference_over_divisions(first: str, second: str, metric: str = "uar", **options) -> comparisons.Difference:
+    """Return the mean difference of two Runs over the same divisions, with an interval as of `over_divisions`.
+
+    Args:
+        first: Name of a Run whose seeds are divisions.
+        second: Name of another with the same divisions.
+        metric: One of `ser_core.evaluation.metrics.METRICS`.
+        **options: See `ser_core.evaluation.procedure.difference`.
+
+    Raises:
+        SerError: As `over_divisions`, or if the divisions are not the same.
+    """
+    tables = (predictions_of(one) for one in (first, second))
+    return procedure.difference(*tables, _factor(first), metric, division="seed", **options)
+
+
+def _factor(name: str) -> float:
+    cell = runs.info(name)["cell"]
+    if cell.get("splits") != "per-seed":
+        raise SerError(f"the seeds of Run '{name}' share one division; expected one with splits: per-seed")
+    return halves.factor(cell["corpus"])
+
+
+def differences(pairs: pd.DataFrame, metric: str = "uar", *, unit: str = "speaker", **options) -> pd.DataFrame:
+    """Return paired differences of Runs, with p-values adjusted for the family they form.
+
+    Args:
+        pairs: One row a comparison, with the columns ``first`` and ``second``: names of Runs, see `predictions_of`.
+            A column ``as_trained``, if there is one, says where seeds are taken as they are, see
+            `ser_core.evaluation.comparisons.difference`. Other columns are kept.
+        metric: One of `ser_core.evaluation.metrics.METRICS`.
+        unit: What is resampled, and swapped by, as for `experiment`.
+        **options: See `ser_core.evaluation.comparisons.difference`.
+
+    Returns:
+        The table with the columns of `ser_core.evaluation.families.differences`, first minus second; all rows that
+        have an interval are one family.
+
+    Raises:
+        RefusalError: If two Runs are of merged corpora that have no interval, see `why_merged_refused`.
+        SerError: If a Run is not there, two Runs do not cover the same clips, or a corpus is not of dialogues.
+    """
+    found = {name: predictions_of(name, unit) for name in {*pairs["first"], *pairs["second"]}}
+    for name, table in found.items():
+        if why := why_merged_refused(name, table, metric, unit):
+            raise RefusalError(
+                f"no differences of '{name}', which merges corpora, have an interval ({why}); compare on one of them, "
+                f"'{name}@<corpus>', or subtract the scores"
+            )
+    both = [(found[first], found[second]) for first, second in zip(pairs["first"], pairs["second"], strict=True)]
+    held = pairs["as_trained"] if "as_trained" in pairs else None
+    compared = families.differences(both, metric, unit=unit, as_trained=held, **options).set_index(pairs.index)
+    return pairs.assign(**compared)
+
+
+def dev_scores(name: str) -> pd.Series:
+    """Return what each fold's dev speakers gave to what was kept: the best hyperparameters, weights or epoch.
+
+    It is too high by construction, and is for choosing between systems, never for reporting one.
+
+    Args:
+        name: Name of a Run, ``<experiment>/<system>``.
+
+    Returns:
+        By fold, the mean over seeds of the score that was selected by, UAR unless the recipe says otherwise; NaN
+        where nothing was chosen.
+
+    Raises:
+        SerError: If there is no such Run.
+    """
+    info = runs.info(name)
+    column = f"dev_{info['cell'].get('recipe', {}).get('select', 'uar')}"
+    rows = [
+        (fold["fold"], fold[column] if column in fold else max(epoch[column] for epoch in fold["curve"]))
+        for fold in info["folds"]
+    ]
+    return pd.DataFrame(rows, columns=["fold", "dev"]).astype({"dev": float}).groupby("fold")["dev"].mean()
+
+
+def seconds(name: str) -> float:
+    """Return the processor seconds to train and test one fold: for a fusion, of all its members and their seeds.
+
+    Args:
+        name: Name of a Run, ``<experiment>/<system>``.
+
+    Returns:
+        Seconds; elapsed ones for a Run of which only these were measured.
+
+    Raises:
+        SerError: If there is no such Run.
+    """
+    return _all_seconds(name) / len(runs.info(name)["folds"])
+
+
+def _all_seconds(name: str) -> float:
+    info = runs.info(name)
+    own = info["measured"].get("cpu_seconds") or info["measured"]["seconds"]
+    # A member that is no Run was fitted by the fusion itself.
+    members = [member for member in info["cell"].get("members", ()) if member.count("/") == 1]
+    return own + sum(map(_all_seconds, members))
+
+
+def predictions_of(name: Name, unit: str = "speaker") -> pd.DataFrame:
+    """Return the predictions of a Run, or of several on the same clips, with the column that is resampled.
+
+    Args:
+        name: ``<experiment>/<system>``; with ``@<corpus>`` behind it those for the clips of that corpus only, where a
+            Run tests several. Of a tuple of such names every seed of every Run is a training, numbered as a seed; the
+            column ``draw`` numbers the Runs, with whose seeds they are crossed (see
+            `ser_core.evaluation.intervals.design`).
+        unit: As for `experiment`.
+
+    Raises:
+        SerError: If there is no such Run, it tests no clip of that corpus, several are of different clips, or a corpus
+            is not of dialogues.
+    """
+    if not isinstance(name, str):
+        tables = [predictions_of(one, unit) for one in name]
+        for other, table in zip(name, tables, strict=True):
+            if set(table["clip"]) != set(tables[0]["clip"]):
+                raise SerError(
+                    f"the Runs '{name[0]}' and '{other}' are of different clips; they are no seeds of one system"
+                )
+        most = 1 + max(table["seed"].max() for table in tables)
+        return pd.concat(
+            [table.assign(seed=most * number + table["seed"], draw=number) for number, table in enumerate(tables)],
+            ignore_index=True,
+        )
+    name, _, tested = name.partition("@")
+    run = runs.read(name)
+    table, corpus = run.predictions, run.info["cell"]["corpus"]
+    if tested:
+        of = corpus_of(table["clip"])
+        if not (of == tested).any():
+            raise SerError(f"Run '{name}' tests no clip of '{tested}'; it tests {sorted(of.unique())}")
+        table = table[of == tested].reset_index(drop=True)
+    return table.assign(dialogue=table["clip"].map(transcripts.dialogue_of(corpus))) if unit == "dialogue" else table
+
+
+def headline(predictions: pd.DataFrame, **options) -> pd.DataFrame:
+    """Return every metric with its interval over speakers.
+
+    Args:
+        predictions: See `ser_core.evaluation.metrics.validate`. Without a speaker for every clip the intervals are
+            refused.
+        **options: ``n_resamples``, ``level``, ``seed`` and others of `ser_core.evaluation.intervals.from_counts`.
+
+    Returns:
+        One row a metric, indexed by its name, with the column ``interval``.
+    """
+    rows = {}
+    reason = _no_speakers(predictions)
+    for name, label in NAMES.items():
+        if reason is None:
+            rows[label] = intervals.interval(predictions, name, **options)
+        else:
+            value = metrics.scores(predictions)[name]
+            level = options.get("level", 0.95)
+            rows[label] = intervals.Interval(value, np.nan, np.nan, level, bootstrap.METHOD, "speaker", 0, reason)
+    return pd.Series(rows, name="interval").to_frame()
+
+
+def _no_speakers(predictions: pd.DataFrame) -> str | None:
+    """Return why nothing can be said of speakers; None if every clip has one."""
+    if "speaker" not in predictions or predictions["speaker"].isna().all():
+        return "the predictions name no speakers, and clips are not independent; add a column 'speaker'"
+    unnamed = predictions.loc[predictions["speaker"].isna(), "clip"]
+    if len(unnamed):
+        n, first = unnamed.nunique(), unnamed.iloc[0]
+        return f"{n} of the clips have no speaker, the first is '{first}'; fill in the column 'speaker'"
+    return None
+
+
+def floors(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Return what can be scored on the same clips without listening, from the predictions file alone.
+
+    Without the training parts the look-up of speakers is in-sample, an upper bound: what a system would score that
+    hears only who speaks, on clips of speakers it knows.
+
+    Args:
+        predictions: See `ser_core.evaluation.metrics.validate`.
+
+    Returns:
+        One row a floor with the columns ``uar`` and ``wa``, each in [0, 1].
+    """
+    once = predictions.drop_duplicates("clip").reset_index(drop=True)
+    counts = once["truth"].value_counts(normalize=True)
+    rows = {
+        "always the commonest class": {"uar": 1 / len(counts), "wa": counts.iloc[0]},
+        "chance, in proportion to the classes": {"uar": 1 / len(counts), "wa": float((counts**2).sum())},
+    }
+    if _no_speakers(once) is None:
+        clips = once.set_index("clip")[["speaker", "truth"]].rename(columns={"truth": "emotion"})
+        looked_up = metrics.scores(resubstitution_lookup(clips, "speaker"))
+        rows["speaker look-up (in-sample)"] = {"uar": looked_up["uar"], "wa": looked_up["wa"]}
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def sheet(predictions: pd.DataFrame, **options) -> str:
+    """Return the score sheet as text: metrics with intervals, floors, classes, speakers, calibration.
+
+    Args:
+        predictions: See `ser_core.evaluation.metrics.validate`.
+        **options: ``n_resamples``, ``level``, ``seed`` and others of `ser_core.evaluation.intervals.from_counts`.
+
+    Returns:
+        Lines of text.
+
+    Examples:
+        >>> table = pd.DataFrame({"clip": list("abcd"), "truth": ["sad", "happy"] * 2, "prediction": "sad"})
+        >>> print(sheet(table).splitlines()[0])
+        4 clips, speakers not named, 2 classes, 1 seed
+    """
+    facts = metrics.scores(predictions)
+    has_speakers = _no_speakers(predictions) is None
+    speakers = _count(facts["n_speakers"], "speaker") if has_speakers else "speakers not named"
+    if facts["n_speakers"] and not has_speakers:
+        speakers = "speakers not named for all"
+    counted = (_count(facts["n_clips"], "clip"), speakers, _count(facts["n_classes"], "class"))
+    lines = [", ".join((*counted, _count(facts["n_seeds"], "seed"))), ""]
+
+    table = headline(predictions, **options)
+    first = table["interval"].iloc[0]
+    refusals = {interval.refusal for interval in table["interval"]}
+    # What holds for all of them is said once.
+    refused = first.refusal if len(refusals) == 1 else None
+    over, also = ("", "") if facts["n_seeds"] == 1 else (" (means over the seeds)", " and seeds")
+    if refused:
+        lines.append(f"Metrics{over}, without intervals: {refused}")
+    else:
+        lines.append(f"Metrics{over}, with {100 * first.level:g}% intervals that resample speakers{also}")
+    lines += [f"  {name:<16}{_text(interval, refused)}" for name, interval in table["interval"].items()]
+    lines.append("  UAR is the mean of the classes' recalls, WA the share of clips that are right.")
+    if facts["absent"]:
+        lines.append(f"  No clip has the class {', '.join(facts['absent'])}; UAR is over the others.")
+
+    lines += ["", "Floors: scores on these clips without listening          UAR    WA"]
+    lines += [f"  {name:<52}{row.uar:8.3f}{row.wa:6.3f}" for name, row in floors(predictions).iterrows()]
+    if has_speakers:
+        lines.append("  The look-up knows only who speaks: each speaker's commonest class on these very clips.")
+
+    lines += ["", "Recall of each class"]
+    names = metrics.class_names(predictions)
+    support = predictions.drop_duplicates("clip")["truth"].value_counts()
+    width = max(16, *(len(name) + 2 for name in names))
+    for name in [name for name in names if name in support]:
+        if has_speakers:
+            text = _text(intervals.interval(predictions, f"recall:{name}", **options), refused)
+        else:
+            text = f"{float(metrics.metric(f'recall:{name}', names)(metrics.confusions(predictions)).mean()):.3f}"
+        lines.append(f"  {name:<{width}}{text}, {_count(support[name], 'clip')}")
+
+    if has_speakers:
+        right = (predictions["truth"] == predictions["prediction"]).groupby(predictions["speaker"]).mean()
+        lines += ["", "Accuracy by speaker"]
+        lines.append(f"  lowest {right.min():.3f} ({right.idxmin()}), median {right.median():.3f}, ")
+        lines[-1] += f"highest {right.max():.3f} ({right.idxmax()})"
+    if any(column.startswith("p_") for column in predictions):
+        lines += ["", "Calibration of the probabilities, 0 is best"]
+        lines.append(f"  expected calibration error {calibration.ece(predictions):.3f}, Brier score ")
+        lines[-1] += f"{calibration.brier(predictions):.3f} (guessing all classes alike: {1 - 1 / len(names):.3f})"
+    return "\n".join(lines)
+
+
+def _count(n: int, what: str) -> str:
+    """Return '1 clip', '2 clips', '3 classes'."""
+    return f"{n:,} {what}" if n == 1 else f"{n:,} {what}{'es' if what.endswith('s') else 's'}"
+
+
+def _text(interval: intervals.Interval, refused: str | None) -> str:
+    """Return a score with its interval, or without the reason for none if that was told already."""
+    return f"{interval.value:.3f}" if refused and interval.refusal == refused else interval.text()

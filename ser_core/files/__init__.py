@@ -1,0 +1,154 @@
+"""How tables and other files are read with limits, and written whole or not at all."""
+
+import contextlib
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from filelock import FileLock
+
+from ser_core import paths
+from ser_core.errors import SerError
+from ser_core.files import reading
+
+_METADATA_KEY = b"ser_core"
+
+
+def lock(*parts: str) -> FileLock:
+    """Return a lock that processes with the same results share, for what one of them may do at a time.
+
+    Args:
+        *parts: What is locked, such as the name of a Run.
+
+    Returns:
+        The lock, not yet acquired. Its file lies in the cache, so that nothing is left beside the results.
+
+    Examples:
+        >>> with lock("a Run"):
+        ...     pass
+    """
+    path = paths.cache() / "locks" / f"{digest(str(paths.results().resolve()), *parts)}.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return FileLock(path)
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside ``path`` and rename it on success; on failure nothing is left.
+
+    Args:
+        path: The file to write. Its folder is made if need be.
+
+    Yields:
+        The path to write to.
+
+    Examples:
+        >>> import tempfile
+        >>> target = Path(tempfile.mkdtemp()) / "a.txt"
+        >>> with replacing(target) as temporary:
+        ...     _ = temporary.write_text("whole")
+        >>> target.read_text()
+        'whole'
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_parquet(table: pd.DataFrame, path: Path, metadata: dict | None = None) -> None:
+    """Write a table as parquet, whole or not at all; the same table gives the same bytes.
+
+    Args:
+        table: The table; a named index is kept as a column.
+        path: The file to write.
+        metadata: JSON-serialisable facts about the table, read back by `read_metadata`.
+    """
+    named_index = table.index.name is not None
+    arrow = pa.Table.from_pandas(table.reset_index() if named_index else table, preserve_index=False)
+    arrow = arrow.replace_schema_metadata({_METADATA_KEY: json.dumps(metadata or {}, sort_keys=True).encode()})
+    floats = [field.name for field in arrow.schema if pa.types.is_floating(field.type)]
+    others = [field.name for field in arrow.schema if not pa.types.is_floating(field.type)]
+    with replacing(path) as temporary:
+        pq.write_table(
+            arrow, temporary, compression="zstd", use_dictionary=others, use_byte_stream_split=floats or False
+        )
+
+
+def read_parquet(path: Path, index: str | None = None) -> pd.DataFrame:
+    """Read a table written by `write_parquet`.
+
+    Args:
+        path: The file.
+        index: Column to use as the index, if any.
+
+    Returns:
+        The table.
+
+    Raises:
+        SerError: If the file is missing, truncated or not parquet, or lacks the index column.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise SerError(f"{path}: no such file")
+    reading.notice(path)
+    try:
+        # Without pandas's own notes, which would turn columns of files that others wrote into an index.
+        table = pq.read_table(path).to_pandas(ignore_metadata=True)
+    except (pa.ArrowInvalid, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise SerError(f"{path}: not a readable parquet file ({reason}); delete it and make it again") from error
+    if index is not None:
+        if index not in table:
+            raise SerError(f"{path}: no column '{index}', found {list(table.columns)[:8]}")
+        table = table.set_index(index)
+    return table
+
+
+def read_metadata(path: Path) -> dict:
+    """Return the facts that `write_parquet` stored with a table; empty if there are none.
+
+    Raises:
+        SerError: If the file is missing or not parquet.
+    """
+    reading.notice(path)
+    try:
+        metadata = pq.read_schema(path).metadata or {}
+    except (pa.ArrowInvalid, OSError) as error:
+        raise SerError(f"{path}: not a readable parquet file ({str(error).splitlines()[0]})") from error
+    return json.loads(metadata.get(_METADATA_KEY, b"{}"))
+
+
+def write_json(value: dict, path: Path) -> None:
+    """Write JSON with sorted keys, whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+
+
+def sha256(path: Path) -> str:
+    """Return the sha256 of a file's bytes as 64 hex digits."""
+    with Path(path).open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def digest(*parts: object) -> str:
+    """Return the first 16 hex digits of the sha256 of the parts' JSON: a key for stores.
+
+    Examples:
+        >>> digest("egemaps", {"level": "functionals"}) == digest("egemaps", {"level": "functionals"})
+        True
+    """
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]

@@ -1,6 +1,0 @@
-"""What stands on an encoder: pooling of its frames and the classifier that is trained; padding changes nothing."""
-
-from ser_core.models.classifier import SpeechClassifier
-from ser_core.models.pooling import POOLINGS, Pooling
-
-__all__ = ["POOLINGS", "Pooling", "SpeechClassifier"]

@@ -1,0 +1,1 @@
+"""What is trained or measured: features, classifiers, encoders, networks and their settings."""

@@ -1,0 +1,132 @@
+"""How many clips are embedded at once: sorted by length, in small batches, in bfloat16 where the hardware has it."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ser_core.errors import SerError
+
+if TYPE_CHECKING:
+    import torch
+
+    from ser_core.systems.encoders import base
+
+BATCH_SECONDS = {"cpu": 10.0, "cuda": 160.0}
+"""Padded seconds of a batch by kind of device: on a CPU what stays in its caches, on a GPU what keeps it busy."""
+
+_STEPS = {1: 16_000, 2: 100}
+"""Steps of a second by the axes of a prepared clip: samples, spectra. An image counts as a second."""
+
+_BFLOAT16 = ("avx512_bf16", "amx_bf16", "bf16")
+"""What x86 and ARM call instructions on bfloat16; without any, torch computes them by detours."""
+
+
+def embed(
+    encoder: "base.Encoder",
+    inputs: Sequence["torch.Tensor"],
+    *,
+    pooling: str = "mean",
+    layer: int = -1,
+    batch_seconds: float | None = None,
+    precision: str = "bf16",
+    progress: bool = False,
+) -> np.ndarray:
+    """Return one vector a clip, the pooled states of one layer, computed where the encoder's weights are.
+
+    Batches hold clips of like length. On a CPU each of torch's threads computes batches of its own: all threads on one
+    clip would wait for each other at every step. A batch that does not fit into the memory of a GPU is halved. In
+    ``fp32`` a clip's vector is the same, up to rounding, whatever is embedded beside it.
+
+    Args:
+        encoder: A pretrained encoder; it acts as in evaluation.
+        inputs: What `Encoder.prepare` gave for each clip.
+        pooling: A key of `ser_core.systems.networks.POOLINGS`, but none that is learnt.
+        layer: Layer whose states are pooled, counted from 0, or from -1 backwards.
+        batch_seconds: Audio in a batch, padding included, at most, but always one clip; `BATCH_SECONDS` if None.
+        precision: ``bf16``, products in bfloat16 if the CPU or GPU has instructions for it, or ``fp32``.
+        progress: Show a progress bar on standard error.
+
+    Returns:
+        float32, shape (n_clips, dim), in the order of the inputs; ``statistics`` has two values for each of the states.
+
+    Raises:
+        SerError: If there is no such pooling, layer or precision, or the pooling is a learnt one.
+
+    Examples:
+        >>> import torch
+        >>> from ser_core.systems.encoders.byol import ByolS
+        >>> embed(ByolS(), [torch.randn(n, 64) for n in (80, 250, 120)]).shape
+        (3, 512)
+    """
+    import torch
+    from tqdm import tqdm
+
+    from ser_core.systems.encoders import pad
+    from ser_core.systems.networks import Pooling
+
+    pool = Pooling(pooling, encoder.dim)
+    if next(pool.parameters(), None) is not None:
+        raise SerError(
+            f"{encoder.name}: the pooling '{pooling}' must be learnt first; take 'mean', or train a classifier"
+        )
+    if layer not in range(-encoder.n_layers, encoder.n_layers):
+        raise SerError(
+            f"{encoder.name}: no layer {layer}, it has {encoder.n_layers}; count from 0, or from -1 backwards"
+        )
+    if precision not in ("bf16", "fp32"):
+        raise SerError(f"precision is one of ['bf16', 'fp32'], not '{precision}'")
+    device = next(encoder.parameters()).device
+    narrow = precision == "bf16" and _has_bfloat16(device)
+
+    def vectors(which: np.ndarray) -> torch.Tensor:
+        # Both contexts are a thread's own.
+        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=narrow):
+            try:
+                batch, lengths = pad([inputs[i] for i in which])
+                encoded = encoder(batch.to(device), lengths.to(device))
+                return pool(encoded.states[layer], encoded.mask)
+            except torch.OutOfMemoryError:
+                if len(which) == 1:
+                    raise
+            return torch.cat([vectors(half) for half in np.array_split(which, 2)])
+
+    batches = _batches(inputs, batch_seconds or BATCH_SECONDS[device.type])
+    found = np.empty((len(inputs), pool.dim), dtype=np.float32)
+    training, threads = encoder.training, torch.get_num_threads()
+    workers = min(threads, max(1, len(batches))) if device.type == "cpu" else 1
+    encoder.eval()
+    try:
+        with (
+            ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(threads // workers,)) as executor,
+            tqdm(total=len(inputs), desc=encoder.name, unit="clip", disable=not progress) as bar,
+        ):
+            for which, made in zip(batches, executor.map(vectors, batches), strict=True):
+                found[which] = made.cpu().numpy()
+                bar.update(len(which))
+    finally:
+        torch.set_num_threads(threads)
+        encoder.train(training)
+    return found
+
+
+def _batches(inputs: Sequence["torch.Tensor"], seconds: float) -> list[np.ndarray]:
+    """Return the places of the clips of each batch: the longest first, so that too little memory shows at once."""
+    lengths = np.array([len(clip) / _STEPS.get(clip.ndim, 1) for clip in inputs])
+    order, batches = np.argsort(-lengths, kind="stable"), []
+    while len(order):
+        # The first is the longest, to which the others are padded.
+        n = max(1, int(seconds / lengths[order[0]]))
+        batches.append(order[:n])
+        order = order[n:]
+    return batches
+
+
+def _has_bfloat16(device: "torch.device") -> bool:
+    """Return whether a device computes products of bfloat16 itself."""
+    import torch
+
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return any(torch.cpu.get_capabilities().get(name, False) for name in _BFLOAT16)

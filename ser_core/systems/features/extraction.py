@@ -1,0 +1,189 @@
+"""Extraction: from a corpus's recordings to its file in the store, on all cores, going on where it was stopped."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import joblib
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from ser_core import files, paths
+from ser_core.data import audio, corpora
+from ser_core.errors import RefusalError, SerError
+from ser_core.systems.features import punjabi, tables, texts
+from ser_core.systems.features.extractors import Extractor, get
+
+CHUNK = 32
+_SHOWN = 10
+
+
+def refusal(corpus: str, extractor: str) -> str | None:
+    """Return why a corpus cannot have a feature set, or None: without recordings there is only what was published.
+
+    Args:
+        corpus: Name of the corpus or of a union.
+        extractor: Name of the feature set, of `EXTRACTORS` or `WORDS`.
+
+    Examples:
+        >>> refusal("meld", "egemaps")
+        "meld has no recordings to compute 'egemaps' from"
+    """
+    if len(names := corpora.parts(corpus)) > 1:
+        return next(filter(None, (refusal(name, extractor) for name in names)), None)
+    if corpus not in corpora.KNOWN:
+        return None
+    if extractor in texts.WORDS | texts.SENTENCES:
+        try:
+            return texts.refusal(corpus, extractor, corpora.table(corpus))
+        except RefusalError as error:
+            return str(error)
+    if corpora.info(corpus).has_audio or (corpus, extractor) == (punjabi.CORPUS, punjabi.EXTRACTOR):
+        return None
+    only = f"; it comes with '{punjabi.EXTRACTOR}' only" if corpus == punjabi.CORPUS else ""
+    return f"{corpus} has no recordings to compute '{extractor}' from{only}"
+
+
+def extract(
+    corpus: str,
+    extractor: str,
+    *,
+    folder: Path | None = None,
+    clips: pd.DataFrame | None = None,
+    jobs: int = -1,
+    progress: bool = True,
+) -> Path:
+    """Compute a feature set for every clip of a corpus and keep it in the store.
+
+    Every finished chunk of clips is kept in the cache until the whole is written, so that a run that was
+    killed goes on, and ends with the same bytes as one that was not. A file that is there and agrees with the
+    present clips and parameters is left as it is.
+
+    Args:
+        corpus: Name of the corpus.
+        extractor: Name of the feature set, one of `EXTRACTORS`.
+        folder: Folder of the corpus's recordings; ``$SER_DATA/<corpus>`` if not given.
+        clips: The Clips table, for a corpus of your own; the committed one if not given.
+        jobs: joblib processes; -1 is one per core.
+        progress: Show a progress bar.
+
+    Returns:
+        The file that was written or is up to date.
+
+    Raises:
+        SerError: If the corpus has no audio or its folder is not there, or for clips that are missing,
+            undecodable, other recordings than the Clips table's, or give a NaN; it names them. Of a set that
+            reads, see `ser_core.systems.features.texts`: if the corpus does not say what is said.
+    """
+    spec = get(extractor)
+    clips = (corpora.table(corpus) if clips is None else clips).sort_index()
+    if extractor in texts.SENTENCES:
+        return _encode(corpus, spec, clips, folder, progress)
+    try:
+        tables.load(corpus, extractor, clips)
+        return tables.location(corpus, extractor)
+    except SerError:
+        pass  # not there, or not as it should be: make it
+    if reason := refusal(corpus, extractor):
+        raise SerError(reason)
+    if corpus == punjabi.CORPUS:
+        return punjabi.import_punjabi(folder=folder, clips=clips)
+    folder = corpora.folder_of(corpus, folder)
+    unhashed = clips.index[clips["sha256"].isna() | clips["path"].isna()]
+    if len(unhashed):
+        raise SerError(f"{corpus}: clip '{unhashed[0]}' has no path or no sha256 in the Clips table; read it again")
+
+    recordings = clips[["path", "sha256"]].assign(file=_recordings(corpus, extractor, clips, folder))
+    versions = spec.package_versions
+    key = files.digest(corpus, spec.identity, versions, tables.clips_key(clips), CHUNK)
+    partial = paths.cache() / "partial" / f"{corpus}.{extractor}.{key}"
+    starts = range(0, len(clips), CHUNK)
+    chunks = {f"{start:06}.parquet": recordings.iloc[start : start + CHUNK] for start in starts}
+    problems: list[str] = []
+    with tqdm(total=len(clips), desc=f"{corpus} {extractor}", unit="clip", disable=not progress) as bar:
+        todo = {name: chunk for name, chunk in chunks.items() if not (partial / name).is_file()}
+        bar.update(len(clips) - sum(map(len, todo.values())))
+        for name, table, found in _compute(spec, todo, jobs):
+            problems += found
+            if not found:
+                files.write_parquet(table, partial / name)
+            bar.update(len(chunks[name]))
+    _raise(corpus, extractor, problems)
+    table = pd.concat([files.read_parquet(partial / name, index="clip") for name in chunks])
+    path = tables.save(table, corpus, spec, clips, packages=versions)
+    for left in partial.parent.glob(f"{corpus}.{extractor}.*"):  # also what other parameters or clips left behind
+        shutil.rmtree(left)
+    return path
+
+
+def _encode(corpus: str, spec: Extractor, clips: pd.DataFrame, folder: Path | None, progress: bool) -> Path:
+    """Encode what is said in every clip, unless that is done and the words are still the same."""
+    turns = texts.turns(corpus, spec.name, clips=clips, folder=folder)
+    said, path = files.digest(turns), tables.location(corpus, spec.name)
+    try:
+        tables.load(corpus, spec.name, clips)
+        if files.read_metadata(path).get("texts") == said:
+            return path
+    except SerError:
+        pass  # not there, or not as it should be: make it
+    values = spec.function(list(turns.values()), progress=progress)
+    table = pd.DataFrame(values, index=list(turns), columns=list(spec.columns))
+    return tables.save(table, corpus, spec, clips, packages=spec.package_versions, texts=said)
+
+
+def _recordings(corpus: str, extractor: str, clips: pd.DataFrame, folder: Path) -> list[Path]:
+    """Return the recording of every clip, or raise a SerError for all that are not there."""
+    found, problems = [], []
+    for _, clip in clips.iterrows():
+        try:
+            found.append(corpora.audio_path(clip, folder))
+        except SerError as error:
+            problems.append(str(error))
+    _raise(corpus, extractor, problems)
+    return found
+
+
+def _raise(corpus: str, extractor: str, problems: list[str]) -> None:
+    """Raise a SerError with the problems, if there are any."""
+    if problems:
+        more = f" and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
+        raise SerError(f"{corpus} {extractor}: {'; '.join(sorted(problems)[:_SHOWN])}{more}")
+
+
+def _compute(
+    spec: Extractor, chunks: dict[str, pd.DataFrame], jobs: int
+) -> Iterator[tuple[str, pd.DataFrame, list[str]]]:
+    """Yield each chunk's name, features and problems, as they are finished."""
+    tasks = (joblib.delayed(_chunk)(name, chunk, spec) for name, chunk in chunks.items())
+    return joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")(tasks)
+
+
+def _chunk(name: str, recordings: pd.DataFrame, spec: Extractor) -> tuple[str, pd.DataFrame, list[str]]:
+    """Return the features of some recordings, and a line for each that could not be done."""
+    from threadpoolctl import threadpool_limits
+
+    rows, problems = {}, []
+    with threadpool_limits(limits=1):  # one order of summation, however many cores there are
+        for clip, recording in recordings.iterrows():
+            try:
+                rows[clip] = _row(recording, spec)
+            except Exception as error:  # any failure must name its clip; all are raised together at the end
+                text = str(error) if isinstance(error, SerError) else f"{type(error).__name__}: {error}"
+                problems.append(f"{clip}: {' '.join(text.split())}")
+    return name, pd.DataFrame.from_dict(rows, orient="index", dtype="float32").rename_axis("clip"), problems
+
+
+def _row(recording: pd.Series, spec: Extractor) -> dict[str, float]:
+    """Return the features of one recording."""
+    samples, rate = audio.read(recording["file"])
+    if (found := audio.content_hash(samples, rate)) != recording["sha256"]:
+        raise SerError(
+            f"{recording['file']} is another recording (sha256 {found[:12]}) than the Clips table's "
+            f"{recording['path']} ({recording['sha256'][:12]})"
+        )
+    values = spec.function(samples, rate)
+    for column, value in values.items():
+        if not np.isfinite(value) and not (np.isnan(value) and column in spec.may_be_undefined):
+            raise SerError(f"'{column}' is {value}; the clip lasts {len(samples) / rate:.3f} s")
+    return values

