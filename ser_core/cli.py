@@ -297,9 +297,10 @@ def score(
     level: Annotated[float, typer.Option(min=0.5, max=0.999, help="Level of the intervals.")] = 0.95,
 ) -> None:
     """Score predictions of any toolkit: metrics with intervals over speakers, floors, classes, speakers."""
-    from ser_core.experiments import runs, scoring
+    from ser_core.evaluation import score_sheet
+    from ser_core.evaluation.predictions import read
 
-    print(scoring.sheet(runs.read_table(predictions), n_resamples=resamples, level=level))
+    print(score_sheet.sheet(read(predictions), n_resamples=resamples, level=level))
 
 
 if __name__ == "__main__":

@@ -128,7 +128,7 @@ CHILD = """
 import sys
 sys.path.insert(0, sys.argv[2])
 import test_checkpoints, test_training, torch
-from ser_core import encoders
+from ser_core.systems import encoders
 encoders.load = test_training.drawn
 torch.cuda.is_available = lambda: False
 test_checkpoints.fit(sys.argv[1])

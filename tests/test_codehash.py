@@ -67,6 +67,7 @@ def before():
 NETWORKS = {"byol", "augmented", "image", "hub", "concat", "attention"}
 READING = {"concat", "attention"}
 FITTED = {"logreg", "knn", "weighted"}
+FUSED = {"mean", "weighted"}
 
 
 @pytest.mark.parametrize(
@@ -128,7 +129,7 @@ FITTED = {"logreg", "knn", "weighted"}
         ("systems.settings", "> 0 for name in _MASKS", ">= 0 for name in _MASKS", {"augmented"}),
         ("systems.settings", "if isinstance(value, list) else value", "if value else value", {"augmented"}),
         ("systems.settings", "epochs: int = 20", "epochs: int = 21", set()),
-        ("experiments.runs", 'sort_values(["seed", "clip"]', 'sort_values(["clip", "seed"]', {"mean", "weighted"}),
+        ("evaluation.predictions", 'sort_values(["seed", "clip"]', 'sort_values(["clip", "seed"]', FUSED),
         ("book.figures", '"""', '"""', set()),
     ],
 )  # fmt: skip

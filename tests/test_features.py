@@ -247,8 +247,9 @@ def test_a_killed_extraction_goes_on_and_ends_the_same(toy, tmp_path, monkeypatc
     files.write_parquet(table, tmp_path / "clips.parquet")
     script = f"""
         import dataclasses, os, pathlib, signal
-        from ser_core import features, store
-        from ser_core.features import extraction, extractors
+        from ser_core import files
+        from ser_core.systems import features
+        from ser_core.systems.features import extraction, extractors
         extraction.CHUNK, done = 2, []
         spec = features.EXTRACTORS["levels"]
         def function(samples, rate):
@@ -257,7 +258,7 @@ def test_a_killed_extraction_goes_on_and_ends_the_same(toy, tmp_path, monkeypatc
                 os.kill(os.getpid(), signal.SIGKILL)
             return spec.function(samples, rate)
         features.EXTRACTORS["levels"] = dataclasses.replace(spec, function=function)
-        clips = store.read_parquet(pathlib.Path("{tmp_path}/clips.parquet"), index="clip")
+        clips = files.read_parquet(pathlib.Path("{tmp_path}/clips.parquet"), index="clip")
         features.extract("toy", "levels", folder="{folder}", clips=clips, jobs=1, progress=False)
     """
     killed = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], check=False)

@@ -145,8 +145,8 @@ def test_what_a_cell_writes_to_standard_error_fails_its_chapter(tmp_path, monkey
 
 READING = """import pathlib
 import pandas as pd
-from ser_core import store
-store.read_parquet(pathlib.Path("../results/clips/a.parquet"))
+from ser_core import files
+files.read_parquet(pathlib.Path("../results/clips/a.parquet"))
 pd.read_csv("../results/table.csv")
 pathlib.Path("../book/facts.yaml").read_text()
 open("../results/made.csv", "w").close()"""
@@ -192,7 +192,7 @@ def test_a_chapter_that_reads_other_files_than_it_declares_is_refused(reading, t
     assert not list(tmp_path.glob("out/*"))
 
 
-CHECKED = ["n_resamples = 10", 'from ser_core import report\n\nreport.begin("01_a", In)']
+CHECKED = ["n_resamples = 10", 'from ser_core.book import report\n\nreport.begin("01_a", In)']
 
 
 def test_a_kernel_that_does_not_start_is_tried_again_and_another_failure_is_not(tmp_path, monkeypatch):

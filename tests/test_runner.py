@@ -21,6 +21,7 @@ from traced import unnoticed
 from ser_core import files, paths
 from ser_core.data import corpora, splits, synthetic
 from ser_core.errors import SerError
+from ser_core.evaluation.predictions import COLUMNS
 from ser_core.experiments import cells, configuration, keys, runner, runs
 from ser_core.experiments.fitting import classical
 from ser_core.systems import features
@@ -215,7 +216,7 @@ def test_no_code_that_a_classical_fold_executes_goes_unnoticed(write, monkeypatc
 
 def test_a_function_that_the_code_of_a_cell_leaves_out_is_found(write, monkeypatch):
     (cell,) = configuration.load(write()).cells
-    assert "toy:clips" in unnoticed(cell, lambda: synthetic.clips(speakers=2), monkeypatch)
+    assert "data.synthetic:clips" in unnoticed(cell, lambda: synthetic.clips(speakers=2), monkeypatch)
 
 
 def test_equal_training_sizes(write):
@@ -297,7 +298,7 @@ def test_probabilities_that_are_no_numbers_are_left_out_and_noted(write, monkeyp
     monkeypatch.setattr(classical, "fit_fold", without_confidence)
     (path,) = runner.run(configuration.load(write(models=["bayes"])), jobs=1, progress=False)
     run = runs.read(f"trial/{path.name}")
-    assert list(run.predictions) == list(runs.COLUMNS)
+    assert list(run.predictions) == list(COLUMNS)
     assert run.info["notes"] == ["probabilities left out: 4 clips have none that sum to 1"]
 
 
@@ -390,8 +391,8 @@ def test_a_key_changes_with_all_that_decides_predictions(write_networks):
 
 def test_a_key_is_made_without_torch(write_networks):
     code = (
-        "import sys; from ser_core import experiments, keys; "
-        f"cells = experiments.load({str(write_networks())!r}).cells; "
+        "import sys; from ser_core.experiments import configuration, keys; "
+        f"cells = configuration.load({str(write_networks())!r}).cells; "
         "print(keys.identity(cells[0])['key'], 'torch' in sys.modules)"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()

@@ -6,6 +6,7 @@ import pytest
 
 from ser_core import files
 from ser_core.errors import SerError
+from ser_core.evaluation.predictions import COLUMNS, read
 from ser_core.experiments import runs
 
 
@@ -40,7 +41,7 @@ def test_a_run_comes_back_as_it_went_and_the_same_bytes_each_time(predictions):
     back = runs.read("e/s")
     assert back.info == runs.info("e/s") == run.info | {"tables": {"predictions": files.sha256(path)}}
     assert back.predictions["clip"].tolist() == ["a", "b"]
-    assert list(back.predictions) == [*runs.COLUMNS, "p_happy", "p_sad"]
+    assert list(back.predictions) == [*COLUMNS, "p_happy", "p_sad"]
     assert back.predictions["p_sad"].dtype == np.float32
     assert runs.catalogue()["corpus"].tolist() == ["toy"]
 
@@ -60,7 +61,7 @@ def test_bad_tables_get_one_line_with_the_file(predictions, tmp_path, spoil, mes
     path = tmp_path / "mine.csv"
     spoil(predictions).to_csv(path, index=False)
     with pytest.raises(SerError, match=message) as error:
-        runs.read_table(path)
+        read(path)
     assert "mine.csv" in str(error.value)
     assert "\n" not in str(error.value)
 
@@ -94,10 +95,10 @@ def test_further_tables_come_back_in_one_order_and_a_clip_may_be_in_the_dev_part
     path = runs.write(run)
     first = (path / "dev.parquet").read_bytes()
     back = runs.other("e/s", "dev")
-    assert list(back) == [*runs.COLUMNS, "p_happy", "p_sad"]
+    assert list(back) == [*COLUMNS, "p_happy", "p_sad"]
     assert list(zip(back["fold"], back["clip"], strict=True)) == [(0, "a"), (0, "b"), (1, "a"), (1, "b")]
     assert back["prediction"].tolist() == ["sad", "sad", "happy", "happy"]
-    assert list(runs.other("e/s", "speakers-before")) == list(runs.COLUMNS)
+    assert list(runs.other("e/s", "speakers-before")) == list(COLUMNS)
     runs.write(runs.Run("e", "s", predictions, run.info, {"dev": dev.iloc[::-1]}))
     assert (path / "dev.parquet").read_bytes() == first
     assert runs.read(run.name).others == {}

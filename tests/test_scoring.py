@@ -4,6 +4,8 @@ import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
 
 from ser_core.errors import RefusalError, SerError
+from ser_core.evaluation import score_sheet
+from ser_core.evaluation.predictions import read
 from ser_core.experiments import runs, scoring
 
 
@@ -18,7 +20,7 @@ def predictions():
 
 
 def test_headline_agrees_with_scikit_learn(predictions):
-    table = scoring.headline(predictions, n_resamples=200)["interval"]
+    table = score_sheet.headline(predictions, n_resamples=200)["interval"]
     truth, prediction = predictions["truth"], predictions["prediction"]
     assert table["UAR"].value == pytest.approx(balanced_accuracy_score(truth, prediction))
     assert table["WA (accuracy)"].value == pytest.approx(accuracy_score(truth, prediction))
@@ -28,7 +30,7 @@ def test_headline_agrees_with_scikit_learn(predictions):
 
 
 def test_without_speakers_there_is_a_value_and_a_refusal(predictions):
-    table = scoring.headline(predictions.drop(columns="speaker"))["interval"]
+    table = score_sheet.headline(predictions.drop(columns="speaker"))["interval"]
     assert table["UAR"].value == pytest.approx(balanced_accuracy_score(predictions["truth"], predictions["prediction"]))
     assert all("name no speakers" in score.refusal for score in table)
 
@@ -37,7 +39,7 @@ def test_floors_by_hand():
     table = pd.DataFrame(
         {"clip": list("abcd"), "speaker": ["x", "x", "y", "y"], "truth": ["sad", "sad", "sad", "happy"]}
     ).assign(prediction="sad")
-    floors = scoring.floors(table)
+    floors = score_sheet.floors(table)
     assert floors.loc["always the commonest class"].tolist() == [0.5, 0.75]
     assert floors.loc["chance, in proportion to the classes", "wa"] == pytest.approx(0.75**2 + 0.25**2)
     # Speaker y is tied; the corpus's commoner class, sad, answers for both: 3 of 4 right.
@@ -47,7 +49,7 @@ def test_floors_by_hand():
 def test_sheet_names_what_there_is(predictions, tmp_path):
     path = tmp_path / "predictions.csv"
     predictions.assign(p_angry=0.2, p_happy=0.3, p_sad=0.5).to_csv(path, index=False)
-    text = scoring.sheet(runs.read_table(path), n_resamples=200)
+    text = score_sheet.sheet(read(path), n_resamples=200)
     for expected in ("240 clips, 12 speakers, 3 classes, 1 seed", "95% intervals", "angry", "Calibration"):
         assert expected in text
 

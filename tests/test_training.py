@@ -21,6 +21,7 @@ from traced import unnoticed
 from ser_core import paths
 from ser_core.data import audio, corpora, synthetic
 from ser_core.errors import SerError
+from ser_core.evaluation.predictions import COLUMNS
 from ser_core.experiments import cells, configuration, keys, runner, runs
 from ser_core.experiments.fitting import network
 from ser_core.experiments.fitting.network import inputs
@@ -181,14 +182,14 @@ def test_the_run_holds_predictions_dev_and_both_speaker_probes(whole):
     }
     clips = corpora.table("urdu")
     for table in (whole.run.predictions, runs.other(whole.run.name, "dev")):
-        assert list(table) == [*runs.COLUMNS, *PROBABILITIES]
+        assert list(table) == [*COLUMNS, *PROBABILITIES]
         np.testing.assert_allclose(table[PROBABILITIES].sum(axis=1), 1, atol=1e-5)
         best = table[PROBABILITIES].idxmax(axis=1).str.removeprefix("p_")
         assert best.tolist() == table["prediction"].tolist()
         assert table["truth"].tolist() == clips.loc[table["clip"], "emotion"].tolist()
     for when in ("before", "after"):
         table = runs.other(whole.run.name, f"speakers-{when}")
-        assert list(table) == list(runs.COLUMNS)
+        assert list(table) == list(COLUMNS)
         assert sorted(table["clip"]) == clips.index.tolist()
         assert table["truth"].tolist() == clips.loc[table["clip"], "speaker"].tolist()
         # Named among the speakers of its own test part.

@@ -15,6 +15,7 @@ from traced import unnoticed
 
 from ser_core.data import corpora, synthetic, transcripts
 from ser_core.errors import SerError
+from ser_core.evaluation.predictions import COLUMNS
 from ser_core.experiments import cells, configuration, keys, runner, runs
 from ser_core.experiments.fitting import network
 from ser_core.experiments.fitting.network import inputs
@@ -307,7 +308,7 @@ def test_meld_needs_no_recordings_and_nothing_of_its_text_is_in_the_run(meld, st
     run = runs.read(f"m/{path.name}")
     assert [set(row) for row in run.info["folds"][0]["curve"]] == [{"epoch", "loss", "dev_weighted_f1", "dev_loss"}] * 2
     assert run.info["folds"][0]["n_without_text"] == 0
-    assert list(run.predictions) == [*runs.COLUMNS, "p_joy", "p_sadness"]
+    assert list(run.predictions) == [*COLUMNS, "p_joy", "p_sadness"]
     assert "so sad" not in (path / "run.json").read_text()
     assert cells.cell(run.info["cell"]) == configuration.load(tmp_path / "m.yaml").cells[0]
     content |= {"recipe": {"encoder": stores.audio, "text": stores.text}}

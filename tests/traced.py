@@ -10,22 +10,13 @@ ROOT = Path(code_hash.__file__).parent.parent
 # What decides nothing: dispatch by the kind of system or the name of an encoder, checks, messages, what is opened.
 HARMLESS = {
     *("experiments.runner:fit_fold", "systems.encoders:load", "experiments.runs:how_to_make", "files.reading:notice"),
-    *(
-        "systems.settings:Recipe.__post_init__",
-        "systems.settings:Recipe._check_texts",
-        "systems.settings:Recipe._changed",
-        "systems.settings:_is",
-    ),
-    *(
-        "systems.settings:Recipe.__init__",
-        "systems.settings:Augmentation.__init__",
-        "systems.settings:Augmentation.__post_init__",
-    ),
+    *(f"systems.settings:Recipe.{name}" for name in ("__init__", "__post_init__", "_check_texts", "_changed")),
+    *(f"systems.settings:{name}" for name in ("_is", "Augmentation.__init__", "Augmentation.__post_init__")),
     # Where no clip is changed it is a check; where clips are changed it is hashed, which test_codehash.py holds.
     "systems.settings:Augmentation.from_mapping",
 }
 # Called by `ser_core.data.corpora.table`, whose tables are hashed.
-HASHED = {"clips"}
+HASHED = {"data.clips"}
 
 
 def unnoticed(cell, fit, monkeypatch):
@@ -53,7 +44,7 @@ def unnoticed(cell, fit, monkeypatch):
     finally:
         sys.setprofile(None)
     assert executed, "nothing of the package was executed"
-    stopped = {name for name in given["without"] if not name.startswith("recipes:")} | HASHED
+    stopped = {name for name in given["without"] if not name.startswith("systems.settings:")} | HASHED
     found = set()
     for module, name in executed:
         # A method is written with its class; a comprehension at the top of a module with what it stands in.

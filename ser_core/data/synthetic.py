@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 from scipy import signal
 
-from ser_core.data import clips as clips_table
 from ser_core import files
+from ser_core.data import clips as clips_table
 from ser_core.errors import SerError
 
 RATE = 16_000

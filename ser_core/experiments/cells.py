@@ -262,7 +262,7 @@ def predictions(
         names: The classes in their order.
 
     Returns:
-        The columns `ser_core.experiments.runs.COLUMNS`, then ``p_<class>`` of each class in float32.
+        The columns `ser_core.evaluation.predictions.COLUMNS`, then ``p_<class>`` of each class in float32.
     """
     who = clips_of(cell.corpus, cell.labels).loc[which]
     table = {

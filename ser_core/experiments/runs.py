@@ -10,10 +10,9 @@ import pandas as pd
 
 from ser_core import files, paths
 from ser_core.errors import SerError
-from ser_core.evaluation import metrics
+from ser_core.evaluation.metrics import PROBABILITY
+from ser_core.evaluation.predictions import COLUMNS, arrange, read_file
 
-COLUMNS = ("clip", "speaker", "fold", "seed", "truth", "prediction")
-PROBABILITY = metrics.PROBABILITY
 IDENTITY = ("cell", "divisions", "data", "labels", "key")
 """Fields of ``run.json`` that make a Run the Run it is, see `ser_core.experiments.keys.identity`."""
 
@@ -60,36 +59,6 @@ def versions() -> dict[str, str]:
     return found
 
 
-def arrange(predictions: pd.DataFrame) -> pd.DataFrame:
-    """Return valid predictions in the one order that is stored.
-
-    Args:
-        predictions: See `ser_core.evaluation.metrics.validate`; speaker, fold and seed may be absent (missing, 0 and
-            0).
-
-    Returns:
-        The columns `COLUMNS`, then the probabilities in the order of the classes, sorted by seed and clip.
-
-    Raises:
-        SerError: If the predictions are not valid.
-
-    Examples:
-        >>> table = pd.DataFrame({"clip": ["b", "a"], "truth": ["sad", "happy"], "prediction": ["sad", "sad"]})
-        >>> arrange(table)["clip"].tolist()
-        ['a', 'b']
-    """
-    # Classes that are numbers become words, as in a CSV file.
-    words = {name: "str" for name in ("clip", "speaker", "truth", "prediction") if name in predictions}
-    table = metrics.validate(predictions.astype(words)).assign(
-        speaker=predictions.get("speaker", pd.Series(pd.NA, index=predictions.index)).astype("str"),
-        fold=predictions.get("fold", pd.Series(0, index=predictions.index)),
-    )
-    table = table.astype({"fold": "int32", "seed": "int32"})
-    columns = [PROBABILITY + name for name in metrics.class_names(table) if PROBABILITY + name in table]
-    table = table.astype(dict.fromkeys(columns, "float32"))
-    return table[[*COLUMNS, *columns]].sort_values(["seed", "clip"], ignore_index=True)
-
-
 def folder(experiment: str, system: str) -> Path:
     """Return where a Run is, or would be."""
     return paths.results() / "runs" / experiment / system
@@ -132,7 +101,7 @@ def read(run: str) -> Run:
     """
     facts = info(run)
     check_table(run, "predictions", facts)
-    return Run(*run.split("/"), _arrange_file(folder(*run.split("/")) / "predictions.parquet"), facts)
+    return Run(*run.split("/"), read_file(folder(*run.split("/")) / "predictions.parquet"), facts)
 
 
 def check_table(run: str, name: str, facts: dict | None = None) -> None:
@@ -252,37 +221,3 @@ def catalogue(experiment: str | None = None) -> pd.DataFrame:
             raise SerError(f"the run.json of '{name}' has no 'cell'; delete it and use: {how_to_make(name)}")
         rows.append({"experiment": of, "system": system, **cell})
     return pd.DataFrame(rows)
-
-
-def _arrange_file(path: Path) -> pd.DataFrame:
-    """Read and arrange a parquet or CSV file of predictions; errors name it."""
-    try:
-        if path.suffix == ".parquet":
-            return arrange(files.read_parquet(path))
-        # Only an empty cell is missing: NA may be somebody's initials.
-        words = dict.fromkeys(("clip", "speaker", "truth", "prediction"), "str")
-        return arrange(pd.read_csv(path, dtype=words, keep_default_na=False, na_values=[""]))
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise SerError(f"{path}: not a readable CSV file ({str(error).splitlines()[0]})") from error
-    except SerError as error:
-        raise SerError(str(error) if str(path) in str(error) else f"{path}: {error}") from error
-
-
-def read_table(path: Path | str) -> pd.DataFrame:
-    """Read predictions of any toolkit from a CSV or parquet file.
-
-    Args:
-        path: A file with the columns clip, truth, prediction and, if known, speaker, fold, seed and ``p_<class>``.
-
-    Returns:
-        Valid predictions, see `arrange`.
-
-    Raises:
-        SerError: If the file is not there, cannot be read, or is not valid.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise SerError(f"{path}: no such file")
-    if path.suffix not in (".csv", ".parquet"):
-        raise SerError(f"{path}: predictions are read from .csv or .parquet files, not from '{path.suffix}'")
-    return _arrange_file(path)

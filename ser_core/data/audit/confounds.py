@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from ser_core.evaluation import floors, metrics
 from ser_core.errors import RefusalError
+from ser_core.evaluation import floors, metrics
 
 ATTRIBUTES = ("speaker", "gender", "sentence", "session")
 _LEVELS = {

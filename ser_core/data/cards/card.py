@@ -7,8 +7,8 @@ import pandas as pd
 
 from ser_core import paths
 from ser_core.data import corpora
-from ser_core.files import yamlfile
 from ser_core.errors import SerError
+from ser_core.files import yamlfile
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Card:
 
 
 def path(name: str) -> Path:
-    """Return where the card of a corpus is: in the repository, or in the cache for one of `ser_core.data.corpora.ABSENT`.
+    """Return the path of a corpus's card: of one of `ser_core.data.corpora.ABSENT` it is in the cache.
 
     Raises:
         SerError: If there is no such corpus.

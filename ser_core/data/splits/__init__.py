@@ -8,10 +8,10 @@ import pandas as pd
 
 from ser_core import files
 from ser_core.data.corpora.base import read_csv
-from ser_core.errors import RefusalError, SerError
 from ser_core.data.splits import grouped
 from ser_core.data.splits.checks import ROLES, absent, check, check_scoring, check_training, promised
 from ser_core.data.splits.protocols import PROTOCOLS, describe, get
+from ser_core.errors import RefusalError, SerError
 
 SEEDS = 2**32
 """How many seeds there are: those that numpy's older generator, which draws folds, takes."""

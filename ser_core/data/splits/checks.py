@@ -2,8 +2,8 @@
 
 import pandas as pd
 
-from ser_core.errors import RefusalError, SerError
 from ser_core.data.splits import protocols
+from ser_core.errors import RefusalError, SerError
 
 ROLES = ("train", "dev", "test")
 

@@ -6,8 +6,8 @@ from functools import partial
 
 import pandas as pd
 
-from ser_core.errors import SerError
 from ser_core.data.splits import grouped, published
+from ser_core.errors import SerError
 
 
 @dataclasses.dataclass(frozen=True)
