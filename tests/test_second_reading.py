@@ -151,7 +151,7 @@ def test_matrices_read_give_the_scores_read_in_the_same_file(file):
     assert len(truth) == next(n for (_, _, metric), n in here.items() if metric.startswith("clips"))
     scores = {
         "wa": accuracy_score(truth, answer),
-        "wf1": f1_score(truth, answer, average="weighted", zero_division=0),
+        "weighted_f1": f1_score(truth, answer, average="weighted", zero_division=0),
         "macro_f1": f1_score(truth, answer, average="macro", zero_division=0),
         # As these files have it: over the classes in truth or answers.
         "uar": recall_score(truth, answer, average="macro", zero_division=0),
@@ -170,7 +170,8 @@ def test_f1_by_emotion_read_gives_the_averages_read(system):
     assert sum(clips.values()) == SECOND[MELD, "", "n_clips"][0]
     # Each is printed with four digits, so that average and addends are each off by up to half a unit of the last.
     assert read["macro_f1"] == pytest.approx(np.mean(list(f1.values())), abs=1.01e-4)
-    assert read["wf1"] == pytest.approx(np.average(list(f1.values()), weights=list(clips.values())), abs=1.01e-4)
+    weighted = np.average(list(f1.values()), weights=list(clips.values()))
+    assert read["weighted_f1"] == pytest.approx(weighted, abs=1.01e-4)
 
 
 def test_tables_of_the_merged_corpora_add_up_except_where_they_are_known_not_to():

@@ -2,34 +2,10 @@
 
 import pandas as pd
 
+from ser_core.data import corpora
 from ser_core.errors import RefusalError, SerError
 
-NATIVE: dict[str, tuple[str, ...]] = {
-    "ravdess": ("angry", "calm", "disgust", "fearful", "happy", "neutral", "sad", "surprised"),
-    "emodb": ("anger", "boredom", "disgust", "fear", "happiness", "neutral", "sadness"),
-    "urdu": ("angry", "happy", "neutral", "sad"),
-    "savee": ("anger", "disgust", "fear", "happiness", "neutral", "sadness", "surprise"),
-    "tess": ("angry", "disgust", "fear", "happy", "neutral", "pleasant_surprise", "sad"),
-    "banglaser": ("angry", "happy", "neutral", "sad", "surprised"),
-    "meld": ("anger", "disgust", "fear", "joy", "neutral", "sadness", "surprise"),
-    "punjabi_elc": ("anger", "fear", "happy", "neutral", "sad"),
-    "crema_d": ("anger", "disgust", "fear", "happy", "neutral", "sad"),
-    "iemocap": (
-        "anger",
-        "disgust",
-        "excitement",
-        "fear",
-        "frustration",
-        "happiness",
-        "neutral",
-        "other",
-        "sadness",
-        "surprise",
-    ),
-    "punjabi_rasa": ("angry", "happy", "neutral", "sad"),
-    "shemo": ("anger", "fear", "happiness", "neutral", "sadness", "surprise"),
-    "iitkgp_sehsc": ("anger", "disgust", "fear", "happy", "neutral", "sadness", "sarcastic", "surprise"),
-}
+NATIVE = {name: corpora.info(name).emotions for name in corpora.KNOWN}
 """The own words of each corpus, sorted."""
 
 _COMMON4 = {

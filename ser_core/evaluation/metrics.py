@@ -229,6 +229,8 @@ def weighted_f1(confusion: np.ndarray) -> np.ndarray:
 
 
 METRICS: dict[str, Metric] = {"uar": uar, "wa": wa, "macro_f1": macro_f1, "weighted_f1": weighted_f1}
+LABELS = {"uar": "UAR", "wa": "WA (accuracy)", "macro_f1": "macro F1", "weighted_f1": "weighted F1"}
+"""What tables and figures call each of `METRICS`."""
 
 
 def metric(name: str, classes: Sequence[str]) -> Metric:

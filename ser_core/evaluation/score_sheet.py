@@ -6,8 +6,6 @@ import pandas as pd
 from ser_core.evaluation import bootstrap, calibration, intervals, metrics
 from ser_core.evaluation.floors import resubstitution_lookup
 
-NAMES = {"uar": "UAR", "wa": "WA (accuracy)", "macro_f1": "macro F1", "weighted_f1": "weighted F1"}
-
 
 def sheet(predictions: pd.DataFrame, **options) -> str:
     """Return the score sheet as text: metrics with intervals, floors, classes, speakers, calibration.
@@ -88,7 +86,7 @@ def headline(predictions: pd.DataFrame, **options) -> pd.DataFrame:
     """
     rows = {}
     reason = _no_speakers(predictions)
-    for name, label in NAMES.items():
+    for name, label in metrics.LABELS.items():
         if reason is None:
             rows[label] = intervals.interval(predictions, name, **options)
         else:

@@ -98,7 +98,7 @@ def printed(published: pd.DataFrame, stated: Mapping[str, pd.Series], parts: pd.
     rasa, indic = stated["punjabi-khan-single"], stated["urdu-to-sindhi-khan"]
     rasa_test = int(published.loc["punjabi-khan-single", "n_clips"].iloc[0])
     return sizes | {
-        "urdu_random": published.loc[("urdu-khan-random", "XLS-R 300M", "wf1"), "value"],
+        "urdu_random": published.loc[("urdu-khan-random", "XLS-R 300M", "weighted_f1"), "value"],
         "urdu_said": int(said[0]),
         "urdu_said_small": int(said[1]),
         "rasa_sum": int(rasa["training"]) + rasa_test,
@@ -121,26 +121,26 @@ def _ravdess(published: pd.DataFrame, stated: Mapping[str, pd.Series]) -> Values
     tested = table.loc[splits.make(table, "khan2026-si").query("role == 'test'")["clip"], "emotion"].value_counts()
     constant = counts.constant_answers(pd.DataFrame(np.diag(tested), tested.index, tested.index))
     high, low = new.loc[_FUSION, "wa"], new.loc[_AUDIO, "wa"]
-    rate = published.xs("wf1", level="metric")["value"].loc["ravdess-khan-rate"].iloc[0]
+    rate = published.xs("weighted_f1", level="metric")["value"].loc["ravdess-khan-rate"].iloc[0]
     return {
-        "fusion_new": new.loc[_FUSION, "wf1"],
-        "audio_new": new.loc[_AUDIO, "wf1"],
-        "xlsr_new": new.loc[_XLSR, "wf1"],
+        "fusion_new": new.loc[_FUSION, "weighted_f1"],
+        "audio_new": new.loc[_AUDIO, "weighted_f1"],
+        "xlsr_new": new.loc[_XLSR, "weighted_f1"],
         "xlsr_macro": new.loc[_XLSR, "macro_f1"],
-        "text_new": new.loc[_TEXT, "wf1"],
+        "text_new": new.loc[_TEXT, "weighted_f1"],
         "text_new_wa": new.loc[_TEXT, "wa"],
-        "fusion_known": known.loc[_FUSION, "wf1"],
-        "audio_known": known.loc[_AUDIO, "wf1"],
-        "fusion_gain_new": new.loc[_FUSION, "wf1"] - new.loc[_AUDIO, "wf1"],
-        "fusion_gain_known": known.loc[_FUSION, "wf1"] - known.loc[_AUDIO, "wf1"],
+        "fusion_known": known.loc[_FUSION, "weighted_f1"],
+        "audio_known": known.loc[_AUDIO, "weighted_f1"],
+        "fusion_gain_new": new.loc[_FUSION, "weighted_f1"] - new.loc[_AUDIO, "weighted_f1"],
+        "fusion_gain_known": known.loc[_FUSION, "weighted_f1"] - known.loc[_AUDIO, "weighted_f1"],
         "fusion_error": unpaired_error(high, low, clips),
         "fusion_z": (high - low) / unpaired_error(high, low, clips),
-        "xlsr_gain": new.loc[_XLSR, "wf1"] - new.loc[_AUDIO, "wf1"],
-        "xlsr_over_fusion": new.loc[_XLSR, "wf1"] - new.loc[_FUSION, "wf1"],
+        "xlsr_gain": new.loc[_XLSR, "weighted_f1"] - new.loc[_AUDIO, "weighted_f1"],
+        "xlsr_over_fusion": new.loc[_XLSR, "weighted_f1"] - new.loc[_FUSION, "weighted_f1"],
         "xlsr_z": (new.loc[_XLSR, "wa"] - low) / unpaired_error(new.loc[_XLSR, "wa"], low, clips),
         "xlsr_fusion_z": (new.loc[_XLSR, "wa"] - high) / unpaired_error(new.loc[_XLSR, "wa"], high, clips),
-        "premium_fusion": known.loc[_FUSION, "wf1"] - new.loc[_FUSION, "wf1"],
-        "premium_audio": known.loc[_AUDIO, "wf1"] - new.loc[_AUDIO, "wf1"],
+        "premium_fusion": known.loc[_FUSION, "weighted_f1"] - new.loc[_FUSION, "weighted_f1"],
+        "premium_audio": known.loc[_AUDIO, "weighted_f1"] - new.loc[_AUDIO, "weighted_f1"],
         "premium_said": stated["ravdess-khan-random"]["premium"],
         "random_said": stated["ravdess-khan-random"]["random"],
         "new_said": stated["ravdess-khan-random"]["speaker_independent"],
@@ -152,7 +152,7 @@ def _ravdess(published: pd.DataFrame, stated: Mapping[str, pd.Series]) -> Values
         "neutral_f1_after": new.loc[_FUSION, "f1:neutral"],
         "text_constant_wf1": constant.loc["calm", "weighted_f1"],
         "text_constant_wa": constant.loc["calm", "wa"],
-        "rate_scores": known.loc[_AUDIO, "wf1"] / rate,
+        "rate_scores": known.loc[_AUDIO, "weighted_f1"] / rate,
         "rate_ratio": stated["ravdess-khan-rate"]["rate_high"] / stated["ravdess-khan-rate"]["rate_low"],
     }
 
@@ -166,18 +166,18 @@ def _meld(published: pd.DataFrame, stated: pd.Series) -> Values:
     fusion, wide = (scores.loc[name] for name in _MELD_FUSIONS)
     other = published.loc[("meld-emobox", "Whisper large v3")]["value"]
     return {
-        "meld_text": text["wf1"],
+        "meld_text": text["weighted_f1"],
         "meld_text_wa": text["wa"],
         "meld_text_macro": text["macro_f1"],
-        "meld_fusion": fusion["wf1"],
+        "meld_fusion": fusion["weighted_f1"],
         "meld_fusion_wa": fusion["wa"],
-        "meld_wide": wide["wf1"],
+        "meld_wide": wide["weighted_f1"],
         "meld_wide_wa": wide["wa"],
         "meld_wide_macro": wide["macro_f1"],
-        "meld_xlmr": xlmr["wf1"],
-        "meld_xlmr_behind": text["wf1"] - xlmr["wf1"],
-        "meld_lead": text["wf1"] - fusion["wf1"],
-        "meld_audio": audio["wf1"],
+        "meld_xlmr": xlmr["weighted_f1"],
+        "meld_xlmr_behind": text["weighted_f1"] - xlmr["weighted_f1"],
+        "meld_lead": text["weighted_f1"] - fusion["weighted_f1"],
+        "meld_audio": audio["weighted_f1"],
         "meld_audio_wa": audio["wa"],
         "meld_audio_macro": audio["macro_f1"],
         "meld_zero": int((audio.filter(like="f1:") == 0).sum()),

@@ -6,9 +6,10 @@ import pandas as pd
 
 from ser_core import paths
 from ser_core.errors import SerError
+from ser_core.evaluation import metrics
 from ser_core.files import yamlfile
 
-METRICS = ("uar", "wa", "wf1", "macro_f1", "gap")
+METRICS = (*metrics.METRICS, "gap")
 OF_CLASS = "f1:"
 """What the F1 of one class begins with, as in ``f1:happy``."""
 STUDY = ("citation", "where", "corpus", "classes", "n_clips", "protocol", "speaker_independent", "faults")
@@ -50,14 +51,14 @@ def published(path: Path | None = None) -> pd.DataFrame:
             raise SerError(f"{path}: study '{name}' lacks or should not have {wrong}; expected {[*STUDY, 'results']}")
         for result in study["results"]:
             given = result.get("intervals", {})
-            metrics = [field for field in result if field in METRICS or field.startswith(OF_CLASS)]
-            unknown = set(result) - {"system", "sd", "intervals", *metrics} | set(given) - set(result)
+            scores = [field for field in result if field in METRICS or field.startswith(OF_CLASS)]
+            unknown = set(result) - {"system", "sd", "intervals", *scores} | set(given) - set(result)
             if unknown:
                 raise SerError(
                     f"{path}: study '{name}' has the unknown fields {sorted(unknown)}; metrics are "
                     f"{[*METRICS, f'{OF_CLASS}<class>']}"
                 )
-            for metric in metrics:
+            for metric in scores:
                 row = {"study": name, "system": result["system"], "metric": metric, "value": result[metric]}
                 row["sd"] = result.get("sd") if metric == "uar" else None
                 row["low"], row["high"] = given.get(metric, (None, None))

@@ -5,9 +5,13 @@ from pathlib import Path, PurePosixPath
 from ser_core.data.corpora.base import BadNameError, Corpus, Download, Reading, code
 from ser_core.data.corpora.recordings import read_recordings
 
+EMOTIONS = {"01": "happy", "02": "sad", "03": "angry", "04": "surprised", "05": "neutral"}
+
 INFO = Corpus(
     name="banglaser",
     title="BanglaSER",
+    short="BanglaSER",
+    emotions=tuple(sorted(EMOTIONS.values())),
     language="bn",
     licence="CC BY 4.0",
     licence_url="https://creativecommons.org/licenses/by/4.0/",
@@ -33,7 +37,6 @@ INFO = Corpus(
     },
 )
 
-EMOTIONS = {"01": "happy", "02": "sad", "03": "angry", "04": "surprised", "05": "neutral"}
 SENTENCES = {"01": "১২ টা বেজে গেছে", "02": "আমি জানতাম এমন কিছু হবে", "03": "এ কেমন উপহার"}
 
 

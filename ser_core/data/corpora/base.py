@@ -38,6 +38,8 @@ class Corpus:
     Attributes:
         name: Short name, as in ``ravdess``.
         title: Its own name.
+        short: What figures and tables call it.
+        emotions: Its own words for emotions, sorted.
         language: BCP 47 tag.
         licence: The terms as its authors state them.
         licence_url: Where they state them.
@@ -53,6 +55,8 @@ class Corpus:
 
     name: str
     title: str
+    short: str
+    emotions: tuple[str, ...]
     language: str
     licence: str
     licence_url: str | None

@@ -12,9 +12,13 @@ from ser_core.data.corpora.base import BadNameError, Corpus, Reading, code, prob
 from ser_core.data.corpora.recordings import find, read_recordings
 from ser_core.errors import SerError
 
+EMOTIONS = {"ANG": "anger", "DIS": "disgust", "FEA": "fear", "HAP": "happy", "NEU": "neutral", "SAD": "sad"}
+
 INFO = Corpus(
     name="crema_d",
     title="Crowd-sourced Emotional Multimodal Actors Dataset (CREMA-D), audio part",
+    short="CREMA-D",
+    emotions=tuple(sorted(EMOTIONS.values())),
     language="en",
     licence="ODbL 1.0, its contents DbCL 1.0",
     licence_url="https://opendatacommons.org/licenses/odbl/1-0/",
@@ -37,7 +41,6 @@ INFO = Corpus(
     },
 )
 
-EMOTIONS = {"ANG": "anger", "DIS": "disgust", "FEA": "fear", "HAP": "happy", "NEU": "neutral", "SAD": "sad"}
 SENTENCES = {
     "IEO": "It's eleven o'clock",
     "TIE": "That is exactly what happened",

@@ -6,9 +6,21 @@ from pathlib import Path, PurePosixPath
 from ser_core.data.corpora.base import BadNameError, Corpus, Download, Reading, code
 from ser_core.data.corpora.recordings import read_recordings
 
+EMOTIONS = {
+    "W": "anger",
+    "L": "boredom",
+    "E": "disgust",
+    "A": "fear",
+    "F": "happiness",
+    "T": "sadness",
+    "N": "neutral",
+}
+
 INFO = Corpus(
     name="emodb",
     title="Berlin Database of Emotional Speech (EmoDB)",
+    short="EmoDB",
+    emotions=tuple(sorted(EMOTIONS.values())),
     language="de",
     licence="free to use; its authors ask for a citation of Burkhardt et al. (2005)",
     licence_url="http://emodb.bilderbar.info/",
@@ -28,15 +40,6 @@ INFO = Corpus(
     },
 )
 
-EMOTIONS = {
-    "W": "anger",
-    "L": "boredom",
-    "E": "disgust",
-    "A": "fear",
-    "F": "happiness",
-    "T": "sadness",
-    "N": "neutral",
-}
 GENDERS = {
     "03": "male",
     "08": "female",

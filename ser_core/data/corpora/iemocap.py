@@ -15,9 +15,24 @@ from ser_core.data.corpora.base import BadNameError, Corpus, Reading, how_to
 from ser_core.data.corpora.recordings import Problem, check, find
 from ser_core.errors import SerError
 
+EMOTIONS = {
+    "ang": "anger",
+    "dis": "disgust",
+    "exc": "excitement",
+    "fea": "fear",
+    "fru": "frustration",
+    "hap": "happiness",
+    "neu": "neutral",
+    "oth": "other",
+    "sad": "sadness",
+    "sur": "surprise",
+}
+
 INFO = Corpus(
     name="iemocap",
     title="Interactive Emotional Dyadic Motion Capture database (IEMOCAP), speech",
+    short="IEMOCAP",
+    emotions=tuple(sorted(EMOTIONS.values())),
     language="en",
     licence="research use, by agreement with its publisher; no redistribution",
     licence_url="https://sail.usc.edu/iemocap/iemocap_release.htm",
@@ -42,18 +57,6 @@ INFO = Corpus(
     },
 )
 
-EMOTIONS = {
-    "ang": "anger",
-    "dis": "disgust",
-    "exc": "excitement",
-    "fea": "fear",
-    "fru": "frustration",
-    "hap": "happiness",
-    "neu": "neutral",
-    "oth": "other",
-    "sad": "sadness",
-    "sur": "surprise",
-}
 NO_AGREEMENT = "xxx"
 GENDERS = {"F": "female", "M": "male"}
 _NAME = re.compile(r"(Ses0[1-5])[FM]_(?:impro|script)\w+_([FM])\d{3}")

@@ -12,9 +12,13 @@ from pathlib import Path, PurePosixPath
 from ser_core.data.corpora.base import BadNameError, Corpus, Reading
 from ser_core.data.corpora.recordings import read_recordings
 
+EMOTIONS = ("anger", "disgust", "fear", "happy", "neutral", "sadness", "sarcastic", "surprise")
+
 INFO = Corpus(
     name="iitkgp_sehsc",
     title="Indian Institute of Technology Kharagpur Simulated Emotion Hindi Speech Corpus (IITKGP-SEHSC)",
+    short="IITKGP-SEHSC",
+    emotions=EMOTIONS,
     language="hi",
     licence="not published; its authors give it to those who ask, on their terms",
     licence_url=None,
@@ -39,7 +43,6 @@ INFO = Corpus(
     },
 )
 
-EMOTIONS = ("anger", "disgust", "fear", "happy", "neutral", "sadness", "sarcastic", "surprise")
 GENDERS = {"1": "female", "2": "female", "3": "male", "4": "female", "5": "female", "6": "male", "10": "male"}
 """Of the speakers for whom anybody states it; that of 7, 8 and 9 is left missing."""
 _NUMBERS = {"speaker": 10, "session": 10, "sentence": 15}

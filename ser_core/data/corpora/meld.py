@@ -28,9 +28,13 @@ _FILES = {
 }
 """Part -> commit, bytes and sha256 of the table used here; later commits correct single rows."""
 
+EMOTIONS = ("anger", "disgust", "fear", "joy", "neutral", "sadness", "surprise")
+
 INFO = Corpus(
     name="meld",
     title="Multimodal EmotionLines Dataset (MELD), text and labels",
+    short="MELD",
+    emotions=EMOTIONS,
     language="en",
     licence="GPL-3.0 repository; the dialogue belongs to the television series' owners and is not redistributed here",
     licence_url="https://github.com/declare-lab/MELD/blob/master/LICENSE",
@@ -57,7 +61,6 @@ INFO = Corpus(
     },
 )
 
-EMOTIONS = ("anger", "disgust", "fear", "joy", "neutral", "sadness", "surprise")
 SPLITS = ("train", "dev", "test")
 _LONGEST_S = 30.0
 _COLUMNS = ("Utterance", "Speaker", "Emotion", "Dialogue_ID", "Utterance_ID", "StartTime", "EndTime")

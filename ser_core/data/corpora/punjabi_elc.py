@@ -11,9 +11,13 @@ from ser_core.errors import SerError
 
 _FILE = "feature_ext_output_cleaned.csv"
 
+EMOTIONS = ("anger", "fear", "happy", "neutral", "sad")
+
 INFO = Corpus(
     name="punjabi_elc",
     title="Punjabi emotional speech of the ELC internship, Thapar Institute (features only)",
+    short="Punjabi-ELC",
+    emotions=EMOTIONS,
     language="pa",
     licence="MIT (features); the recordings are private",
     licence_url="https://github.com/Gagan2435/Punjabi-Speech-Emotion-Recognition",
@@ -33,7 +37,6 @@ INFO = Corpus(
     declared={"clips": 1125, "speakers": 15, "sentences": 15, "emotions": 5},
 )
 
-EMOTIONS = ("anger", "fear", "happy", "neutral", "sad")
 _KEYS = ("participant", "emotion", "filename", "relative_path")
 FEATURES = (
     *(f"mfcc_{i}" for i in range(1, 14)),

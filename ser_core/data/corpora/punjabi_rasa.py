@@ -13,9 +13,13 @@ from ser_core.data.corpora.base import BadNameError, Corpus, Reading, code
 from ser_core.data.corpora.recordings import read_recordings
 from ser_core.errors import SerError
 
+EMOTIONS = ("angry", "happy", "neutral", "sad")
+
 INFO = Corpus(
     name="punjabi_rasa",
     title="Punjabi emotional speech from the text-to-speech corpus Rasa (two voices, each taken as one speaker)",
+    short="Rasa (Punjabi)",
+    emotions=EMOTIONS,
     language="pa",
     licence="CC BY 4.0",
     licence_url="https://creativecommons.org/licenses/by/4.0/",
@@ -39,7 +43,6 @@ INFO = Corpus(
     },
 )
 
-EMOTIONS = ("angry", "happy", "neutral", "sad")
 SPLITS = ("train", "test")
 VOICES = {"F": "female", "M": "male"}
 _STYLES = {"ANGER": "angry", "ANGRY": "angry", "HAPPY": "happy", "NEUTRAL": "neutral", "SAD": "sad"}

@@ -5,9 +5,22 @@ from pathlib import Path, PurePosixPath
 from ser_core.data.corpora.base import BadNameError, Corpus, Download, Reading, code
 from ser_core.data.corpora.recordings import read_recordings
 
+EMOTIONS = {
+    "01": "neutral",
+    "02": "calm",
+    "03": "happy",
+    "04": "sad",
+    "05": "angry",
+    "06": "fearful",
+    "07": "disgust",
+    "08": "surprised",
+}
+
 INFO = Corpus(
     name="ravdess",
     title="Ryerson Audio-Visual Database of Emotional Speech and Song, speech part, audio only",
+    short="RAVDESS",
+    emotions=tuple(sorted(EMOTIONS.values())),
     language="en",
     licence="CC BY-NC-SA 4.0",
     licence_url="https://creativecommons.org/licenses/by-nc-sa/4.0/",
@@ -36,16 +49,6 @@ INFO = Corpus(
     },
 )
 
-EMOTIONS = {
-    "01": "neutral",
-    "02": "calm",
-    "03": "happy",
-    "04": "sad",
-    "05": "angry",
-    "06": "fearful",
-    "07": "disgust",
-    "08": "surprised",
-}
 STATEMENTS = {"01": "Kids are talking by the door", "02": "Dogs are sitting by the door"}
 _MODALITIES = {"01": "audio and video", "02": "video only", "03": "audio only"}
 _CHANNELS = {"01": "speech", "02": "song"}

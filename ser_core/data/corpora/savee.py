@@ -6,9 +6,21 @@ from pathlib import Path, PurePosixPath
 from ser_core.data.corpora.base import BadNameError, Corpus, Reading, code
 from ser_core.data.corpora.recordings import read_recordings
 
+EMOTIONS = {
+    "a": "anger",
+    "d": "disgust",
+    "f": "fear",
+    "h": "happiness",
+    "n": "neutral",
+    "sa": "sadness",
+    "su": "surprise",
+}
+
 INFO = Corpus(
     name="savee",
     title="Surrey Audio-Visual Expressed Emotion (SAVEE) database, audio part",
+    short="SAVEE",
+    emotions=tuple(sorted(EMOTIONS.values())),
     language="en-GB",
     licence="research use only, on registration; no redistribution",
     licence_url="http://kahlan.eps.surrey.ac.uk/savee/Register.html",
@@ -31,15 +43,6 @@ INFO = Corpus(
     },
 )
 
-EMOTIONS = {
-    "a": "anger",
-    "d": "disgust",
-    "f": "fear",
-    "h": "happiness",
-    "n": "neutral",
-    "sa": "sadness",
-    "su": "surprise",
-}
 SPEAKERS = ("DC", "JE", "JK", "KL")
 _SPECIFIC = ("anger", "disgust", "fear", "surprise", "sadness", "happiness")
 _NAME = re.compile(r"(?:(DC|JE|JK|KL)_)?(sa|su|[a-z])(\d\d)")

@@ -12,9 +12,13 @@ from ser_core.data.corpora.base import BadNameError, Corpus, Reading, code
 from ser_core.data.corpora.recordings import read_recordings
 from ser_core.errors import SerError
 
+EMOTIONS = {"A": "anger", "F": "fear", "H": "happiness", "N": "neutral", "S": "sadness", "W": "surprise"}
+
 INFO = Corpus(
     name="shemo",
     title="Sharif Emotional Speech Database (ShEMO)",
+    short="ShEMO",
+    emotions=tuple(sorted(EMOTIONS.values())),
     language="fa",
     licence="free of charge for academic purposes",
     licence_url="https://github.com/pariajm/sharif-emotional-speech-dataset",
@@ -36,7 +40,6 @@ INFO = Corpus(
     },
 )
 
-EMOTIONS = {"A": "anger", "F": "fear", "H": "happiness", "N": "neutral", "S": "sadness", "W": "surprise"}
 GENDERS = {"F": "female", "M": "male"}
 _LABELS = {
     "angry": "anger",

@@ -6,9 +6,21 @@ from pathlib import Path, PurePosixPath
 from ser_core.data.corpora.base import BadNameError, Corpus, Download, Reading, code
 from ser_core.data.corpora.recordings import read_recordings
 
+EMOTIONS = {
+    "angry": "angry",
+    "disgust": "disgust",
+    "fear": "fear",
+    "happy": "happy",
+    "neutral": "neutral",
+    "ps": "pleasant_surprise",
+    "sad": "sad",
+}
+
 INFO = Corpus(
     name="tess",
     title="Toronto Emotional Speech Set (TESS)",
+    short="TESS",
+    emotions=tuple(sorted(EMOTIONS.values())),
     language="en-CA",
     licence="CC BY-NC-ND 4.0",
     licence_url="https://creativecommons.org/licenses/by-nc-nd/4.0/",
@@ -27,15 +39,6 @@ INFO = Corpus(
     declared={"clips": 2800, "speakers": 2, "speakers_by_gender": {"female": 2}, "sentences": 200, "emotions": 7},
 )
 
-EMOTIONS = {
-    "angry": "angry",
-    "disgust": "disgust",
-    "fear": "fear",
-    "happy": "happy",
-    "neutral": "neutral",
-    "ps": "pleasant_surprise",
-    "sad": "sad",
-}
 _FOLDER_WORDS = {"pleasant_surprise": "ps", "pleasant_surprised": "ps"}
 _NAME = re.compile(r"(OAF|OA|YAF)_([a-z'-]+)_([a-z]+)")
 

@@ -6,9 +6,13 @@ from pathlib import Path, PurePosixPath
 from ser_core.data.corpora.base import BadNameError, Corpus, Download, Reading, code
 from ser_core.data.corpora.recordings import read_recordings
 
+EMOTIONS = {"A": "angry", "H": "happy", "N": "neutral", "S": "sad"}
+
 INFO = Corpus(
     name="urdu",
     title="URDU-Dataset",
+    short="URDU",
+    emotions=tuple(sorted(EMOTIONS.values())),
     language="ur",
     licence="research use only",
     licence_url="https://github.com/siddiquelatif/URDU-Dataset",
@@ -34,7 +38,6 @@ INFO = Corpus(
     },
 )
 
-EMOTIONS = {"A": "angry", "H": "happy", "N": "neutral", "S": "sad"}
 GENDERS = {"F": "female", "M": "male"}
 _NAME = re.compile(r"(S([FM])\d+)_F\d+_([A-Z])\d+")
 
