@@ -45,8 +45,8 @@ def committed(corpus, extractor):
     """Return whether features are those of the repository; another processor extracts others in their last bits."""
     if extractor in features.WORDS:
         return at_hand(corpus, extractor) is not None
-    paths = [features.location(part, extractor) for part in corpora.parts(corpus)]
-    return all(path.is_file() and paths.results() in path.parents for path in paths)
+    stored = [features.location(part, extractor) for part in corpora.parts(corpus)]
+    return all(path.is_file() and paths.results() in path.parents for path in stored)
 
 
 @functools.cache

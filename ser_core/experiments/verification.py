@@ -293,8 +293,8 @@ def committed(cell: AnyCell) -> bool:
         cell: The resolved system.
     """
     sets = [name for name in feature_sets(cell) if name not in features.WORDS]
-    paths = [features.location(part, name) for part in corpora.parts(cell.corpus) for name in sets]
-    return all(path.is_file() and paths.results() in path.parents for path in paths)
+    stored = [features.location(part, name) for part in corpora.parts(cell.corpus) for name in sets]
+    return all(path.is_file() and paths.results() in path.parents for path in stored)
 
 
 def total(found: Sequence[Verified]) -> str:
