@@ -109,3 +109,21 @@ def test_a_further_table_that_a_run_does_not_have_is_said(predictions):
     with pytest.raises(SerError, match="Run 'e/s' has no table 'dev'; it has") as error:
         runs.other("e/s", "dev")
     assert "\n" not in str(error.value)
+
+
+def test_a_run_is_found_by_what_its_system_is(predictions):
+    for corpus, model in (("a", "knn"), ("a", "tree"), ("b", "knn")):
+        cell = {"corpus": corpus, "model": model, "seeds": [0], "protocol": "speaker"}
+        runs.write(runs.Run("e", f"{corpus}.{model}", predictions, {"cell": cell}))
+    assert runs.find("e", corpus="a", model="tree", seeds=[0]) == "e/a.tree"
+    assert runs.find("e", corpus="b") == "e/b.knn"
+    for fields, message in (
+        ({"corpus": "a"}, r"2 Runs of 'e' have corpus='a'; they differ in {'model': \['knn', 'tree'\]}"),
+        ({"corpus": "b", "model": "tree"}, r"no Run of 'e' has corpus='b', model='tree'; .* is one of \['knn'\]"),
+        ({"corpora": "b"}, r"have no field \['corpora'\]; they have \['corpus', 'experiment', 'model', "),
+    ):
+        with pytest.raises(SerError, match=message):
+            runs.find("e", **fields)
+    # A Run that was written since is found, too.
+    runs.write(runs.Run("e", "c.knn", predictions, {"cell": {"corpus": "c", "model": "knn"}}))
+    assert runs.find("e", corpus="c") == "e/c.knn"

@@ -205,6 +205,52 @@ def names(experiment: str | None = None) -> list[str]:
     return [f"{path.parent.parent.name}/{path.parent.name}" for path in there]
 
 
+def find(experiment: str, **fields: object) -> str:
+    """Return the name of the one Run of an experiment whose system has these settings.
+
+    Args:
+        experiment: Name of the experiment.
+        **fields: Fields of the resolved system with their values, such as ``corpus="emodb", model="logreg"``. What
+            tells no two of its Runs apart may be left out.
+
+    Returns:
+        ``<experiment>/<system>``.
+
+    Raises:
+        SerError: If no Run has these settings, or several have; it says which settings there are.
+
+    Examples:
+        >>> find("ladder", corpus="emodb", protocol="speaker", features="egemaps")
+        'ladder/emodb.speaker.egemaps.svm-linear.train'
+    """
+    found = _catalogue(experiment, _stamps(experiment))
+    if unknown := sorted(set(fields) - set(found)):
+        raise SerError(f"Runs of '{experiment}' have no field {unknown}; they have {sorted(found)}")
+    asked = ", ".join(f"{name}={value!r}" for name, value in fields.items())
+    for name, value in fields.items():
+        there = found[name].drop_duplicates().tolist()
+        found = found[found[name].map(lambda one, value=value: one == value)]
+        if found.empty:
+            raise SerError(f"no Run of '{experiment}' has {asked}; of those before, '{name}' is one of {there}")
+    if len(found) > 1:
+        apart = {name: found[name].map(str).unique().tolist() for name in found if found[name].map(str).nunique() > 1}
+        apart.pop("system", None)
+        raise SerError(f"{len(found)} Runs of '{experiment}' have {asked}; they differ in {apart}")
+    return f"{experiment}/{found['system'].iloc[0]}"
+
+
+def _stamps(experiment: str) -> tuple[tuple[str, int], ...]:
+    """Return each Run of an experiment with the time at which it was written."""
+    paths_of = [folder(*name.split("/")) / "run.json" for name in names(experiment)]
+    return tuple((str(path), path.stat().st_mtime_ns) for path in paths_of)
+
+
+@functools.lru_cache(maxsize=64)
+def _catalogue(experiment: str, stamps: tuple[tuple[str, int], ...]) -> pd.DataFrame:
+    """Return `catalogue`, read once as long as no Run is written."""
+    return catalogue(experiment)
+
+
 def catalogue(experiment: str | None = None) -> pd.DataFrame:
     """Return the committed Runs, one row each: experiment, system, and the fields of the resolved cell.
 
