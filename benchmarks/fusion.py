@@ -23,7 +23,7 @@ import transformers
 from ser_core.systems.encoders.base import pad
 from ser_core.systems.encoders.text import TextEncoder
 from ser_core.systems.networks.fused import FusionClassifier
-from ser_core.systems.networks.fusion_heads import HEADS
+from ser_core.systems.registry import FUSION_HEADS as HEADS
 
 N_CLASSES, BATCH = 8, 16
 READERS = {

@@ -113,7 +113,8 @@ FUSED = {"mean", "weighted"}
             {"concat"},
         ),
         ("systems.networks.fusion_heads.cross_attention", "return 2 * width", "return 3 * width", {"attention"}),
-        ("systems.networks.fusion_heads.heads", '    "gated": (', '    "new": (Gated, AudioHead), "gated": (', set()),
+        ("systems.registry", '    "gated": (', '    "new": ("a:B", "a:C"), "gated": (', set()),
+        ("systems.registry", "ENCODERS = (", 'ENCODERS = (EncoderKind("a"), ', set()),
         ("experiments.fitting.late_fusion", "_FLOOR = 1e-6", "_FLOOR = 1e-7", set()),
         ("experiments.fitting.late_fusion", "return np.mean(test, 0), {}", "return np.median(test, 0), {}", {"mean"}),
         (
@@ -125,7 +126,7 @@ FUSED = {"mean", "weighted"}
         ("data.labels", "emotion.map(mapping)", "emotion.map(mapping).str.upper()", set(SYSTEMS)),
         ("data.labels", "HARMONISATIONS: dict", "OTHER = 1\nHARMONISATIONS: dict", set()),
         ("systems.settings", "return bool(self.augmentation) and", "return not self.augmentation and", NETWORKS),
-        ("systems.settings", 'encoder.startswith("text:")', 'encoder.startswith("words:")', NETWORKS),
+        ("systems.settings", "and registry.encoder(encoder).reads", "and not registry.encoder(encoder)", NETWORKS),
         ("systems.settings", "> 0 for name in _MASKS", ">= 0 for name in _MASKS", {"augmented"}),
         ("systems.settings", "if isinstance(value, list) else value", "if value else value", {"augmented"}),
         ("systems.settings", "epochs: int = 20", "epochs: int = 21", set()),

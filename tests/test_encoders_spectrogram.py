@@ -15,6 +15,7 @@ from ser_core.errors import SerError
 from ser_core.systems import handcrafted
 from ser_core.systems.encoders import spectrogram
 from ser_core.systems.encoders.base import RATE, pad
+from ser_core.systems.registry import SPECTROGRAM_NETWORKS
 
 # Table 5 of Sharma (2023) up to its output layer: convolutions with kernels and kernel size, dropouts with their rate.
 TABLE_5 = [
@@ -150,7 +151,7 @@ def test_states_are_torchvisions_own_before_the_last_layer(name, shape, encoders
     torch.testing.assert_close(found[0][0], expected, atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.parametrize("name", spectrogram.NAMES)
+@pytest.mark.parametrize("name", SPECTROGRAM_NETWORKS)
 def test_prefix_and_suffix_make_up_the_whole_wherever_it_is_cut(name, encoders):
     encoder = encoders[name]
     inputs, lengths = pad([encoder.prepare(noise(seconds)) for seconds in ((1.2, 0.5), (1,))[name == "vgg16-mel"]])
@@ -329,7 +330,7 @@ def test_an_unknown_name_is_refused():
         spectrogram.load("resnet")
 
 
-@pytest.mark.parametrize("name", spectrogram.NAMES)
+@pytest.mark.parametrize("name", SPECTROGRAM_NETWORKS)
 def test_its_weights_can_be_kept_as_safetensors(name, encoders, tmp_path):
     """The Trainer keeps each epoch so, and refuses weights that are laid out otherwise."""
     safetensors.torch.save_file(encoders[name].state_dict(), tmp_path / "weights.safetensors")

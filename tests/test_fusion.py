@@ -15,6 +15,7 @@ from ser_core import files
 from ser_core.errors import SerError
 from ser_core.experiments import cells, configuration, keys, runs
 from ser_core.experiments.fitting import late_fusion
+from ser_core.systems import registry
 
 
 def drawn(n, seed):
@@ -181,7 +182,7 @@ def test_a_stored_feature_set_is_tuned_as_in_the_baselines():
 
 
 def test_a_file_can_name_every_rule():
-    assert set(configuration.FUSION_RULES) == set(late_fusion.RULES)
+    assert set(registry.RULES) == set(late_fusion.COMBINE)
 
 
 def test_a_file_of_fusions_becomes_cells(tmp_path):

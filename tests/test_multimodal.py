@@ -7,8 +7,8 @@ from torch import nn
 
 from ser_core.errors import SerError
 from ser_core.systems.encoders.base import mask_of
-from ser_core.systems.networks.fusion_heads import HEADS as KINDS
 from ser_core.systems.networks.fusion_heads import audio_head, fusion_head, matched_width
+from ser_core.systems.registry import FUSION_HEADS as KINDS
 
 FRAMES, TOKENS = torch.tensor([5, 1, 3]), torch.tensor([2, 4, 1])
 DA, DT, CLASSES, WIDTH, HEADS = 6, 5, 3, 8, 2

@@ -12,7 +12,7 @@ from ser_core.data import corpora, splits, transcripts
 from ser_core.errors import RefusalError, SerError
 from ser_core.experiments.cells import AnyCell, Cell, FusionCell, TrainingCell, clips_of, division, make_folds
 from ser_core.files import yamlfile
-from ser_core.systems import classifiers, features
+from ser_core.systems import classifiers, features, registry
 from ser_core.systems.settings import recipe
 
 FIELDS = {
@@ -51,10 +51,6 @@ _DEFAULTS = {
     "tune": False,
     "train_clips": None,
 }
-
-
-FUSION_RULES = ("mean", "product", "weighted", "stacked")
-"""The names of `ser_core.experiments.fitting.late_fusion.RULES`: an experiment is read before it is run."""
 
 
 @dataclass(frozen=True)
@@ -209,8 +205,8 @@ def _check_fusion(path: Path, name: str, fusion: object) -> None:
         raise SerError(f"{path}: fusion '{name}': 'members' is a list of at least one name, not {members!r}")
     if wrong := [member for member in members if set("{}") & set(re.sub(r"\{(corpus|protocol)\}", "", member))]:
         raise SerError(f"{path}: fusion '{name}': only {{corpus}} and {{protocol}} stand in braces, not as in {wrong}")
-    if fusion["rule"] not in FUSION_RULES:
-        raise SerError(f"{path}: fusion '{name}': 'rule' is one of {list(FUSION_RULES)}, not {fusion['rule']!r}")
+    if fusion["rule"] not in registry.RULES:
+        raise SerError(f"{path}: fusion '{name}': 'rule' is one of {list(registry.RULES)}, not {fusion['rule']!r}")
     if not isinstance(fusion["average"], bool):
         raise SerError(f"{path}: fusion '{name}': 'average' is true or false, not {fusion['average']!r}")
 

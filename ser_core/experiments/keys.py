@@ -10,11 +10,8 @@ from ser_core import files
 from ser_core.data import corpora, labels, transcripts
 from ser_core.experiments import code_hash, runs
 from ser_core.experiments.cells import AnyCell, Cell, FusionCell, TrainingCell, division
-from ser_core.systems import features
+from ser_core.systems import features, registry
 from ser_core.systems.settings import Recipe
-
-# Kept here by name, so that a key can be made without torch.
-SPECTROGRAM_NETWORKS = ("vgg16-mel", "mobilenet-jet", "cnn1d-librosa94")
 
 # Not followed: what they return is hashed itself, as data, folds or labels, or is a setting in the resolved system.
 _HASHED = (
@@ -24,7 +21,8 @@ _HASHED = (
     *(f"systems.classifiers:{name}" for name in ("NORMALISATIONS", "OF_WORDS")),
     *(f"experiments.cells:{name}" for name in ("make_folds", "Cell", "TrainingCell", "FusionCell")),
     *(f"experiments.runs:{name}" for name in ("Run", "info", "folder", "check_table")),
-    "experiments.fitting.late_fusion:RULES",
+    # Names; the code behind them is followed from where they are named.
+    "systems.registry",
 )
 # What a recipe makes of its settings; its checks and defaults do not count, for the resolved system has the values.
 _OF_RECIPES = tuple(f"systems.settings:Recipe.{name}" for name in ("of_inputs", "of_texts", "hears", "reads", "anew"))
@@ -146,7 +144,9 @@ def code_of(cell: AnyCell) -> str:
         return code_hash.digest(["experiments.fitting.late_fusion:fit_fold"], without=without, entries=entries)
     recipe = cell.recipe
     roots = ["experiments.fitting.network:fit_fold", *_OF_RECIPES, *(_OF_AUGMENTATIONS if recipe.augmentation else ())]
-    roots += [_loader(name) for name in (recipe.encoder, recipe.text) if name]
+    roots += [f"{registry.encoder(name).module}:load" for name in (recipe.encoder, recipe.text) if name]
+    if recipe.text:
+        roots += registry.FUSION_HEADS[recipe.fusion.removeprefix("audio:")]
     without = [*_HASHED, "systems.encoders:load"]
     if not recipe.augmentation:
         without.append("systems.augmentation")
@@ -155,15 +155,5 @@ def code_of(cell: AnyCell) -> str:
     entries = {
         "systems.classifiers:MODELS": "logreg",  # of the speaker probe
         "evaluation.metrics:METRICS": recipe.select,
-        "systems.networks.fusion_heads.heads:HEADS": recipe.fusion.removeprefix("audio:"),
     }
     return code_hash.digest(roots, without=without, entries=entries)
-
-
-def _loader(encoder: str) -> str:
-    """Return the function that loads an encoder."""
-    if encoder == "minilm" or encoder.startswith("text:"):
-        return "systems.encoders.text:load"
-    if encoder == "byol-s":
-        return "systems.encoders.byol:load"
-    return "systems.encoders.spectrogram:load" if encoder in SPECTROGRAM_NETWORKS else "systems.encoders.hub:load"

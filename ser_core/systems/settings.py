@@ -8,12 +8,10 @@ from dataclasses import dataclass, field, fields
 
 from ser_core.data import corpora, transcripts
 from ser_core.errors import SerError
+from ser_core.systems import registry
 
 _RANGES = {"noise_snr_db": (-20, 100), "gain_db": (-60, 60), "speed": (0.5, 2), "pitch_semitones": (-12, 12)}
 _MASKS = {"time_masks": "time_mask_frames", "frequency_masks": "frequency_mask_bins"}
-
-FUSIONS = ("concat", "plain-concat", "gated", "cross-attention")
-"""The names of `ser_core.systems.networks.fusion_heads.HEADS`, so that a file can be read without torch."""
 
 
 def _is(value: object, kind: type) -> bool:
@@ -118,7 +116,7 @@ class Augmentation:
 
 def _reads(encoder: object) -> bool:
     """Return whether an encoder is one of text, by its name."""
-    return isinstance(encoder, str) and (encoder == "minilm" or encoder.startswith("text:"))
+    return isinstance(encoder, str) and registry.encoder(encoder).reads
 
 
 @dataclass(frozen=True)
@@ -165,7 +163,8 @@ class Recipe:
         text_freeze: Blocks of it that stay as they are, as ``freeze``.
         context: Turns of the dialogue that are read before the clip's own, for corpora that have dialogues.
         words: What the network reads, a key of `ser_core.data.transcripts.WORDS`; all but ``own`` are controls.
-        fusion: How the two encoders' states are put together, one of `FUSIONS`; or ``audio:`` with one of them behind
+        fusion: How the two encoders' states are put together, a key of
+            `ser_core.systems.registry.FUSION_HEADS`; or ``audio:`` with one of them behind
             it for its control, which hears alone and has as many trained parameters, within 1 %.
         width: Hidden values of the fusion, see `ser_core.systems.networks.fusion_heads.FusionHead`.
         modality_dropout: Probability, from 0 to 0.5, that a training clip is not heard, and the same that it is not
@@ -233,7 +232,7 @@ class Recipe:
             "precision": ("bf16", "fp32"),
             "select": ("uar", "weighted_f1"),
             "words": tuple(transcripts.WORDS),
-            "fusion": (*FUSIONS, *(f"audio:{kind}" for kind in FUSIONS)),
+            "fusion": (*registry.FUSION_HEADS, *(f"audio:{kind}" for kind in registry.FUSION_HEADS)),
         }
         for name, values in choices.items():
             if getattr(self, name) not in values:

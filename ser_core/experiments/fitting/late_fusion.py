@@ -11,13 +11,8 @@ from ser_core.evaluation import metrics
 from ser_core.experiments import runs
 from ser_core.experiments.cells import Cell, FusionCell, classes, clips_of, parts, predictions
 from ser_core.experiments.fitting import classical
+from ser_core.systems.registry import RULES
 
-RULES = {
-    "mean": "mean of the probabilities",
-    "product": "geometric mean of the probabilities",
-    "weighted": "mean of the probabilities, with the weight that is best on the dev part",
-    "stacked": "logistic regression on the log probabilities, fitted on the dev part",
-}
 LEARNING = ("weighted", "stacked")
 """The rules that learn on the dev part."""
 WEIGHTS = np.linspace(0, 1, 21)

@@ -1,6 +1,9 @@
 """Pretrained encoders of speech and of text behind one interface: which name stands for which."""
 
+import importlib
+
 from ser_core.errors import SerError
+from ser_core.systems import registry
 from ser_core.systems.encoders.base import Encoded, Encoder, pad
 
 __all__ = ["Encoded", "Encoder", "load", "pad"]
@@ -10,7 +13,7 @@ def load(name: str, *, revision: str | None = None) -> Encoder:
     """Return a pretrained encoder.
 
     Args:
-        name: ``byol-s``; a spectrogram network, one of `ser_core.systems.encoders.spectrogram.NAMES`; a Hub id or
+        name: ``byol-s``; a spectrogram network, such as ``vgg16-mel``; a Hub id or
             folder of a speech encoder of transformers, see `ser_core.systems.encoders.hub.load`; ``minilm``; or
             ``text:`` with the Hub id or folder of a text encoder behind it, see `ser_core.systems.encoders.text.load`.
         revision: The commit of a Hub id.
@@ -26,21 +29,10 @@ def load(name: str, *, revision: str | None = None) -> Encoder:
         Traceback (most recent call last):
         ser_core.errors.SerError: vgg16-mel: only a Hub id has a revision, not this; leave the revision 'main' out
     """
-    # Imported here, because each brings a library that the others can do without.
-    if name == "minilm" or name.startswith("text:"):
-        from ser_core.systems.encoders import text
-
-        return text.load(name.removeprefix("text:"), revision=revision)
-    if name == "byol-s":
-        from ser_core.systems.encoders import byol as module
-    else:
-        from ser_core.systems.encoders import spectrogram
-
-        if name not in spectrogram.NAMES:
-            from ser_core.systems.encoders import hub
-
-            return hub.load(name, revision=revision)
-        module = spectrogram
-    if revision is not None:
+    kind = registry.encoder(name)
+    if revision is not None and not kind.revisions:
         raise SerError(f"{name}: only a Hub id has a revision, not this; leave the revision '{revision}' out")
-    return module.load(name)
+    # Imported here, because each brings a library that the others can do without.
+    module = importlib.import_module(f"ser_core.{kind.module}")
+    options = {"revision": revision} if kind.revisions else {}
+    return module.load(name.removeprefix(kind.prefix or ""), **options)

@@ -19,8 +19,7 @@ from torchvision.transforms.v2 import functional as images
 from ser_core.errors import SerError
 from ser_core.systems.encoders.base import RATE, Encoded, Encoder, mask_of
 from ser_core.systems.handcrafted import librosa94
-
-NAMES = ("vgg16-mel", "mobilenet-jet", "cnn1d-librosa94")
+from ser_core.systems.registry import SPECTROGRAM_NETWORKS
 
 # torchvision's names of the ImageNet weights; what follows the dash is the start of the file's sha256.
 FILES = {"vgg16-mel": "vgg16-397923af.pth", "mobilenet-jet": "mobilenet_v2-7ebf99e0.pth"}
@@ -302,20 +301,20 @@ def load(name: str) -> Encoder:
     encoder's ``initialisation`` says which it is.
 
     Args:
-        name: One of `NAMES`.
+        name: One of `ser_core.systems.registry.SPECTROGRAM_NETWORKS`.
 
     Returns:
         The encoder, in evaluation mode.
 
     Raises:
-        SerError: If the name is none of `NAMES`, or a file's sha256 is not the one that its name states.
+        SerError: If there is no such network, or a file's sha256 is not the one that its name states.
 
     Examples:
         >>> load("cnn1d-librosa94").initialisation
         'random initialisation'
     """
-    if name not in NAMES:
-        raise SerError(f"no spectrogram encoder '{name}'; expected one of {list(NAMES)}")
+    if name not in SPECTROGRAM_NETWORKS:
+        raise SerError(f"no spectrogram encoder '{name}'; expected one of {list(SPECTROGRAM_NETWORKS)}")
     if name == "cnn1d-librosa94":
         return Cnn1dLibrosa94().eval()
     weights = _weights(FILES[name])

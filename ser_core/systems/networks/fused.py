@@ -18,7 +18,7 @@ class FusionClassifier(nn.Module):
         encoder: The encoder of recordings; what of it is frozen is its own business.
         reader: The encoder of texts. A control takes its width alone.
         n_classes: Number of classes.
-        kind: A key of `ser_core.systems.networks.fusion_heads.HEADS`; or one behind ``audio:``, for its audio-only
+        kind: A key of `ser_core.systems.registry.FUSION_HEADS`; or one behind ``audio:``, for its audio-only
             control.
         width: See `ser_core.systems.networks.fusion_heads.FusionHead`.
         modality_dropout: See there.

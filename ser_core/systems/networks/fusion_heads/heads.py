@@ -3,35 +3,29 @@
 # The book is built without torch, whose classes stand in the annotations.
 from __future__ import annotations
 
+import importlib
+
 import torch
 from torch import nn
 
 from ser_core.errors import SerError
 from ser_core.systems.networks.fusion_heads.base import AudioHead, FusionHead
-from ser_core.systems.networks.fusion_heads.concat import Concat, PlainConcat, PlainConcatControl
-from ser_core.systems.networks.fusion_heads.cross_attention import CrossAttention, CrossAttentionControl
-from ser_core.systems.networks.fusion_heads.gated import Gated
-
-HEADS: dict[str, tuple[type[FusionHead], type[AudioHead]]] = {
-    "concat": (Concat, AudioHead),
-    "plain-concat": (PlainConcat, PlainConcatControl),
-    "gated": (Gated, AudioHead),
-    "cross-attention": (CrossAttention, CrossAttentionControl),
-}
-"""Name of a kind of fusion -> its head and that of its audio-only control."""
+from ser_core.systems.registry import FUSION_HEADS
 
 
-def _classes(kind: str) -> tuple[type[FusionHead], type[AudioHead]]:
-    if kind not in HEADS:
-        raise SerError(f"unknown kind of fusion '{kind}'; expected one of {sorted(HEADS)}")
-    return HEADS[kind]
+def _class(kind: str, which: int) -> type:
+    """Return the class of a kind of fusion, 0, or of its audio-only control, 1."""
+    if kind not in FUSION_HEADS:
+        raise SerError(f"unknown kind of fusion '{kind}'; expected one of {sorted(FUSION_HEADS)}")
+    module, _, name = FUSION_HEADS[kind][which].partition(":")
+    return getattr(importlib.import_module(f"ser_core.{module}"), name)
 
 
 def fusion_head(kind: str, *sizes: int, **settings) -> FusionHead:
     """Return a fusion head, untrained.
 
     Args:
-        kind: A key of `HEADS`.
+        kind: A key of `ser_core.systems.registry.FUSION_HEADS`.
         *sizes: Values a frame, values a token and number of classes.
         **settings: See `FusionHead`.
 
@@ -45,14 +39,14 @@ def fusion_head(kind: str, *sizes: int, **settings) -> FusionHead:
         >>> head(frames, heard, tokens, written).shape
         torch.Size([1, 4])
     """
-    return _classes(kind)[0](*sizes, **settings)
+    return _class(kind, 0)(*sizes, **settings)
 
 
 def audio_head(kind: str, *sizes: int, **settings) -> AudioHead:
     """Return the audio-only control of a kind of fusion, untrained.
 
     Args:
-        kind: A key of `HEADS`.
+        kind: A key of `ser_core.systems.registry.FUSION_HEADS`.
         *sizes: Values a frame and number of classes.
         **settings: See `AudioHead`.
 
@@ -64,14 +58,14 @@ def audio_head(kind: str, *sizes: int, **settings) -> AudioHead:
         >>> head(torch.ones(1, 5, 3), torch.ones(1, 5, dtype=torch.bool)).shape
         torch.Size([1, 4])
     """
-    return _classes(kind)[1](*sizes, **settings)
+    return _class(kind, 1)(*sizes, **settings)
 
 
 def matched_width(kind: str, audio_dim: int, text_dim: int, n_classes: int, width: int) -> int:
     """Return the ``hidden`` with which a control has as many trained parameters as its fusion, within 1 %.
 
     Args:
-        kind: A key of `HEADS`.
+        kind: A key of `ser_core.systems.registry.FUSION_HEADS`.
         audio_dim: Values a frame.
         text_dim: Values a token.
         n_classes: Number of classes.
