@@ -72,7 +72,7 @@ $(ALL): requirements.lock pyproject.toml | $(VENV)/bin/python
 LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --fork-strategy fewest --generate-hashes --no-emit-index-url --no-annotate
 lock:
 	$(LOCK) --all-extras --output-file requirements.lock
-	$(LOCK) --constraints requirements.lock --output-file requirements-book.lock
+	$(LOCK) --extra book --constraints requirements.lock --output-file requirements-book.lock
 
 clean:
 	rm -rf _build book/chapters .snakemake .pytest_cache .ruff_cache

@@ -27,12 +27,22 @@ Out = Annotated[Path | None, typer.Option(help="Write the table here, too, as .c
 Corpora = Annotated[Path, typer.Option(envvar="SER_DATA", help="Folder of the corpora; <corpus>/ is made in it.")]
 
 
+# Modules of the extra `features`; what else may be missing comes with `train`.
+_FEATURES = ("librosa", "noisereduce", "opensmile", "parselmouth", "pyarrow", "requests")
+
+
 def main() -> None:
     """Run ``ser``; bad input becomes one line on standard error and exit status 2."""
     try:
         app()
     except SerError as error:
         _fail(str(error))
+    except ModuleNotFoundError as error:
+        name = (error.name or "").split(".")[0]
+        if name == "ser_core":
+            raise
+        extra = "features" if name in _FEATURES else "train"
+        _fail(f"this needs {name}, which is not installed; get it with: pip install 'ser-core[{extra}]'")
     except OSError as error:  # a folder that may not be written to, a disk that is full
         _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
     except SystemExit as stop:
@@ -150,7 +160,6 @@ def audit(
     from ser_core.data import audit as auditing
     from ser_core.data import cards, corpora, splits
     from ser_core.data.labels import harmonise
-    from ser_core.systems import features as extraction
 
     table = harmonise(_read_own(clips) if _is_csv(clips) else corpora.table(clips), labels)
     # Before anything slow, so that a wrong protocol is told at once.
@@ -158,11 +167,12 @@ def audit(
     made = splits.read(folds, table) if folds else splits.make(table, protocol, n_folds=number, seed=seed, dev=dev)
     levels = None
     if _is_csv(clips):
-        name, folder = _own_name(table), Path(clips).parent
+        folder = Path(clips).parent
         duplicates = auditing.near_duplicates(table, folder, progress=_bars())
-        extraction.extract(name, "levels", folder=folder, clips=table, progress=_bars())
-        levels = extraction.load(name, "levels", table)
+        levels = auditing.levels(table, folder, progress=_bars())
     else:
+        from ser_core.systems import features as extraction
+
         duplicates = cards.duplicates(clips)
         if all(extraction.location(part, "levels").is_file() for part in corpora.parts(clips)):
             levels = extraction.load(clips, "levels")

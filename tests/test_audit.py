@@ -1,5 +1,6 @@
 import io
 
+import librosa
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,6 +12,8 @@ from sklearn.metrics import mutual_info_score, recall_score
 from ser_core import paths
 from ser_core.data import audio, corpora, splits, synthetic
 from ser_core.data.audit import audit, confounding, effective_speakers, near_duplicates, shortcuts
+from ser_core.data.audit import levels as levels_of
+from ser_core.data.audit.duplicates import _mel_power
 from ser_core.errors import SerError
 from ser_core.evaluation import floors
 
@@ -295,3 +298,14 @@ def test_real_duplicates_are_found_and_second_takes_are_not():
     # The same performance under two speaker ids, through what sounds like two microphones.
     across = clips["speaker"].loc[found["clip_a"]].to_numpy() != clips["speaker"].loc[found["clip_b"]].to_numpy()
     assert across.sum() >= 9
+
+
+def test_mel_bands_are_those_of_librosa():
+    x = np.random.default_rng(0).normal(size=30_001).astype("float32")
+    power = np.abs(librosa.stft(x, n_fft=1024, hop_length=400, win_length=800)) ** 2
+    bands = librosa.filters.mel(sr=16_000, n_fft=1024, n_mels=10, fmin=100, fmax=3_500)
+    np.testing.assert_allclose(_mel_power(x), bands @ power, rtol=1e-4)
+
+
+def test_levels_are_those_of_each_recording(planted, levels):
+    pd.testing.assert_frame_equal(levels_of(*planted), levels, check_names=False)

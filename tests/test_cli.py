@@ -738,3 +738,8 @@ def test_run_of_no_experiment_is_one_line(refused, trial):
     refused("run", trial, match="trial.yaml, line 2: the key 'name' stands in line 1 too; keep one of them")
     trial.write_text("just words")
     refused("run", trial, match="trial.yaml: expected a mapping")
+
+
+def test_what_is_not_installed_is_named_with_the_way_to_get_it(refused, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    refused("audit", "urdu", match=r"this needs pyarrow, which is not installed; .* pip install 'ser-core\[features\]'")

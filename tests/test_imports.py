@@ -2,6 +2,8 @@ import ast
 import re
 import subprocess
 import sys
+import tomllib
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -122,3 +124,25 @@ def test_the_book_can_document_every_module_with_what_it_installs():
     arguments = [sys.executable, "-c", AUTODOC, str(PACKAGE.parent), *names]
     done = subprocess.run(arguments, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_whatever_is_imported_is_declared():
+    root = PACKAGE.parent
+    declared = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    extras = declared["optional-dependencies"]
+    plain = {name: {re.split(r"[\s\[><=;]", one)[0].lower() for one in extras[name]} for name in extras}
+    core = {re.split(r"[\s\[><=;]", one)[0].lower() for one in declared["dependencies"]}
+    of = {"parselmouth": ["praat-parselmouth"], **metadata.packages_distributions()}
+    for base in ("ser_core", "tests", "benchmarks"):
+        there = core.union(*(plain[name] for name in plain if base != "ser_core" or name != "dev"))
+        for path in (root / base).rglob("*.py"):
+            nodes = [
+                node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Import | ast.ImportFrom)
+            ]
+            names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+            names |= {node.module for node in nodes if isinstance(node, ast.ImportFrom)}
+            own = {"ser_core", *(other.stem for other in (root / base).glob("*.py"))}
+            for name in {name.split(".")[0] for name in names} - set(sys.stdlib_module_names) - own:
+                packages = {package.lower().replace("_", "-") for package in of.get(name, [name])}
+                # What comes with every scikit-learn.
+                assert packages & there or name in ("joblib", "threadpoolctl"), f"{path}: {name} is not declared"

@@ -9,8 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 from filelock import FileLock
 
 from ser_core import paths
@@ -77,6 +75,9 @@ def write_parquet(table: pd.DataFrame, path: Path, metadata: dict | None = None)
         path: The file to write.
         metadata: JSON-serialisable facts about the table, read back by `read_metadata`.
     """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     named_index = table.index.name is not None
     arrow = pa.Table.from_pandas(table.reset_index() if named_index else table, preserve_index=False)
     arrow = arrow.replace_schema_metadata({_METADATA_KEY: json.dumps(metadata or {}, sort_keys=True).encode()})
@@ -101,6 +102,9 @@ def read_parquet(path: Path, index: str | None = None) -> pd.DataFrame:
     Raises:
         SerError: If the file is missing, truncated or not parquet, or lacks the index column.
     """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     path = Path(path)
     if not path.is_file():
         raise SerError(f"{path}: no such file")
@@ -124,6 +128,9 @@ def read_metadata(path: Path) -> dict:
     Raises:
         SerError: If the file is missing or not parquet.
     """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     reading.notice(path)
     try:
         metadata = pq.read_schema(path).metadata or {}

@@ -20,7 +20,7 @@ def record(log: str) -> None:
     Args:
         log: A file to append to, one absolute path a line, each once.
     """
-    lines = open(log, "a", buffering=1)  # noqa: SIM115: as long as the process lives
+    lines = open(log, "a", buffering=1)  # open as long as the process lives
     seen: set[str] = set()
 
     def hook(event: str, arguments: tuple) -> None:

@@ -8,10 +8,10 @@ import pandas as pd
 from ser_core.data import clips as clips_table
 from ser_core.data import splits
 from ser_core.data.audit.confounds import confounding, effective_speakers, shortcuts
-from ser_core.data.audit.duplicates import near_duplicates
+from ser_core.data.audit.duplicates import levels, near_duplicates
 from ser_core.errors import SerError
 
-__all__ = ["Report", "audit", "confounding", "effective_speakers", "near_duplicates", "shortcuts"]
+__all__ = ["Report", "audit", "confounding", "effective_speakers", "levels", "near_duplicates", "shortcuts"]
 
 SEVERITIES = ("leak", "confound", "note")
 # Parts compared, and of which clips the share is told: those of the first.
