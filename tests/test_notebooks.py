@@ -235,7 +235,7 @@ def test_plain_papermill_refuses_unknown_parameters(tmp_path):
     assert "SerError: 01_a has no parameter 'n_resample'; it has n_resamples" in done.stderr
     assert subprocess.run([*command, "n_resamples", "3"], capture_output=True, timeout=120).returncode == 0
     done = subprocess.run([*command, "n_resamples", ""], capture_output=True, text=True, timeout=120)
-    assert "SerError: 01_a: parameter 'n_resamples' is None; expected something like" in done.stderr
+    assert "SerError: 01_a: parameter 'n_resamples' is ''; expected something like" in done.stderr
 
 
 def test_missing_chapters_and_inputs_are_named(tmp_path):

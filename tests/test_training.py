@@ -27,7 +27,6 @@ from ser_core.experiments.fitting import network
 from ser_core.experiments.fitting.network import inputs
 from ser_core.experiments.fitting.network.trainer import parameter_groups
 from ser_core.systems import encoders
-from ser_core.systems.encoders import spectrogram
 from ser_core.systems.encoders.base import RATE, pad
 from ser_core.systems.encoders.byol import ByolS
 from ser_core.systems.networks import SpeechClassifier
@@ -686,10 +685,6 @@ def test_more_frozen_blocks_than_there_are_and_a_class_not_trained_are_refused(s
 )
 def test_settings_that_do_not_fit_the_encoder_are_refused(settings, message):
     assert message in refusal(fit, **QUICK | settings)
-
-
-def test_the_runner_knows_the_spectrogram_networks_by_name():
-    assert set(keys.SPECTROGRAM_NETWORKS) == set(spectrogram.NAMES)
 
 
 def test_a_model_without_gradients_has_no_groups():
