@@ -192,6 +192,20 @@ MODELS: dict[str, Model] = {
 }
 
 
+TITLES = {
+    "svm-linear": "linear SVM",
+    "svm-rbf": "RBF SVM",
+    "logreg": "logistic regression",
+    "mlp": "perceptron",
+    "boosting": "boosting",
+    "forest": "random forest",
+    "knn": "nearest neighbours",
+    "bayes": "naive Bayes",
+    "tree": "decision tree",
+}
+"""What figures and tables call the classifiers of our own experiments; not part of a system's code."""
+
+
 def model(name: str) -> Model:
     """Return a model by name.
 

@@ -19,7 +19,8 @@ class Extractor:
 
     Attributes:
         name: Short name, as in ``ser features ravdess egemaps``.
-        title: What it is, for tables and figures.
+        title: What it is, with its version or its size.
+        short: What figures and tables call it; its title, if that is short.
         version: Of our own code; raised when the values change though the parameters do not.
         parameters: Everything that fixes the values; stored with them and compared when they are loaded.
         packages: Distributions that compute the values; their versions are recorded with them.
@@ -40,6 +41,11 @@ class Extractor:
     may_be_undefined: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
     committed: bool = True
+    short: str = ""
+
+    def __post_init__(self):
+        """Take the title where no shorter word is given."""
+        object.__setattr__(self, "short", self.short or self.title)
 
     @cached_property
     def columns(self) -> tuple[str, ...]:
@@ -70,6 +76,7 @@ EXTRACTORS: dict[str, Extractor] = {
         Extractor(
             name="egemaps",
             title="eGeMAPSv02",
+            short="eGeMAPS",
             version=1,
             parameters=opensmile.parameters("eGeMAPSv02"),
             packages=("opensmile",),
@@ -86,6 +93,7 @@ EXTRACTORS: dict[str, Extractor] = {
         Extractor(
             name="compare",
             title="ComParE 2016",
+            short="ComParE",
             version=1,
             parameters=opensmile.parameters("ComParE_2016"),
             packages=("opensmile",),
@@ -95,6 +103,7 @@ EXTRACTORS: dict[str, Extractor] = {
         Extractor(
             name="librosa94",
             title="librosa, 94 means",
+            short="librosa",
             version=1,
             parameters=handcrafted.LIBROSA94,
             packages=("librosa",),
@@ -112,6 +121,7 @@ EXTRACTORS: dict[str, Extractor] = {
         Extractor(
             name="praat31",
             title="Praat and librosa, 31 values",
+            short="Praat + librosa",
             version=1,
             parameters=handcrafted.PRAAT31,
             packages=("librosa", "praat-parselmouth"),
