@@ -1,6 +1,7 @@
 """Folds of committed Runs fitted again, and the record of what came out."""
 
 import json
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -15,6 +16,7 @@ from ser_core.experiments import cells, keys, runner, runs, verification, verifi
 # Cheap, on committed features: a linear SVM, which gives no probabilities, and a tuned logistic regression.
 SVM = "ladder/urdu.clip.egemaps.svm-linear.train"
 LOGREG = "baselines/emodb.speaker.praat31.logreg.train.tuned"
+RESULTS = paths.results()
 
 
 @pytest.fixture
@@ -165,19 +167,25 @@ def test_a_difference_says_what_dev_speakers_chose_otherwise(copied, monkeypatch
     assert "1 different" in found.text() and found.text().endswith("; dev speakers chose weight 0.6, recorded 0.45)")
 
 
-def test_a_fit_that_was_cut_off_is_neither_verified_nor_wrong(copied, tmp_path):
+def test_an_unscaled_fit_that_was_cut_off_is_neither_verified_nor_wrong(copied, tmp_path):
     def shift(table):
         table["prediction"] = np.roll(table["prediction"], 1)
 
-    facts = runs.info(SVM)["folds"]
-    rewrite(SVM, shift, folds=[fact | {"converged": False} for fact in facts])
-    found = verification.verify(SVM, n_folds=2)
+    unscaled = "normalisation/emodb.speaker.egemaps.svm-linear.none"
+    shutil.copytree(RESULTS / "runs" / unscaled, copied / "runs" / unscaled)
+    facts = runs.info(unscaled)["folds"]
+    assert not any(fact["converged"] for fact in facts)
+    rewrite(unscaled, shift)
+    found = verification.verify(unscaled, n_folds=2)
     assert not found.failed and {fold.outcome for fold in found.folds} == {verification.UNCONVERGED}
     assert "2 not converged" in verification.total([found])
     verification_record.append(found, tmp_path / "record.jsonl")
-    row = verification_record.summary(tmp_path / "record.jsonl").set_index("experiment").loc["ladder"]
+    row = verification_record.summary(tmp_path / "record.jsonl").set_index("experiment").loc["normalisation"]
     assert row["unconverged_folds"] == 2 and row["verified_folds"] == row["different_folds"] == 0
-    rewrite(SVM, shift, folds=facts)
+    rewrite(unscaled, lambda table: None, folds=[fact | {"converged": True} for fact in facts])
+    assert verification.verify(unscaled, n_folds=1).failed
+    # A perceptron is always cut off, and its answers are held all the same.
+    rewrite(SVM, shift, folds=[fact | {"converged": False} for fact in runs.info(SVM)["folds"]])
     assert verification.verify(SVM, n_folds=2).failed
 
 

@@ -59,11 +59,6 @@ def read(path: Path | str) -> pd.DataFrame:
         raise SerError(f"{path}: no such file")
     if path.suffix not in (".csv", ".parquet"):
         raise SerError(f"{path}: predictions are read from .csv or .parquet files, not from '{path.suffix}'")
-    return read_file(path)
-
-
-def read_file(path: Path) -> pd.DataFrame:
-    """Read and arrange a parquet or CSV file of predictions; errors name it."""
     try:
         if path.suffix == ".parquet":
             return arrange(files.read_parquet(path))

@@ -10,8 +10,9 @@ import pandas as pd
 
 from ser_core import files, paths
 from ser_core.errors import SerError
+from ser_core.evaluation import predictions
 from ser_core.evaluation.metrics import PROBABILITY
-from ser_core.evaluation.predictions import COLUMNS, arrange, read_file
+from ser_core.evaluation.predictions import COLUMNS, arrange
 
 IDENTITY = ("cell", "divisions", "data", "labels", "key")
 """Fields of ``run.json`` that make a Run the Run it is, see `ser_core.experiments.keys.identity`."""
@@ -101,7 +102,7 @@ def read(run: str) -> Run:
     """
     facts = info(run)
     check_table(run, "predictions", facts)
-    return Run(*run.split("/"), read_file(folder(*run.split("/")) / "predictions.parquet"), facts)
+    return Run(*run.split("/"), predictions.read(folder(*run.split("/")) / "predictions.parquet"), facts)
 
 
 def check_table(run: str, name: str, facts: dict | None = None) -> None:

@@ -32,8 +32,9 @@ class Fold:
         fold: Its number.
         outcome: ``identical``: every class is the recorded one and every probability within 1e-6 of it;
             ``within tolerance``: what differs is no more than the Run's ``tolerance``; ``different``; or
-            ``not converged``: it differs, and the Run records that the fit was cut off by its limit of iterations, so
-            that the processor's last bits decide where it stood. Such a fold is neither verified nor wrong.
+            ``not converged``: it differs, and the Run records of this fit on features that nothing scaled that its
+            limit of iterations cut it off, so that the processor's last bits decide where it stood. Such a fold is
+            neither verified nor wrong.
         answers: Clips that got another class, in all parts that are predicted.
         clips: Clips of these parts.
         probability: Largest change of a probability; 0 for a system without.
@@ -217,6 +218,7 @@ def _recorded(run: str, name: str) -> pd.DataFrame:
 def _compare(cell: AnyCell, tables: dict[str, pd.DataFrame], info: dict, seed: int, fold: int) -> Fold:
     """Fit a fold again and return how it differs from the recorded tables."""
     tolerance = info["tolerance"]
+    (recorded,) = (fact for fact in info["folds"] if (fact["seed"], fact["fold"]) == (seed, fold))
     left_out = any(str(note).startswith(runner.LEFT_OUT) for note in info.get("notes", ()))
     with warnings.catch_warnings():
         # Whether a fit converged is recorded when a Run is made; here only its answers are asked for.
@@ -250,15 +252,15 @@ def _compare(cell: AnyCell, tables: dict[str, pd.DataFrame], info: dict, seed: i
     elif same and answers <= tolerance["answers"] * clips and largest <= tolerance["probability"]:
         outcome = CLOSE
     else:
-        (was,) = (fact for fact in info["folds"] if (fact["seed"], fact["fold"]) == (seed, fold))
-        outcome = UNCONVERGED if same and was.get("converged") is False else DIFFERENT
-    return Fold(seed, fold, outcome, answers, clips, round(largest, 9), _chose(info, seed, fold, facts))
+        # A perceptron that stopped at its limit, too, has not converged; scaled, it stops at the same place everywhere.
+        cut_off = getattr(cell, "normalisation", None) == "none" and recorded.get("converged") is False
+        outcome = UNCONVERGED if same and cut_off else DIFFERENT
+    return Fold(seed, fold, outcome, answers, clips, round(largest, 9), _chose(recorded, facts))
 
 
-def _chose(info: dict, seed: int, fold: int, facts: dict) -> str:
+def _chose(recorded: dict, facts: dict) -> str:
     """Return what was chosen on the dev part now and what is recorded, where they differ."""
-    (was,) = (fact.get("chosen") or {} for fact in info["folds"] if (fact["seed"], fact["fold"]) == (seed, fold))
-    now = facts.get("chosen") or {}
+    was, now = (of.get("chosen") or {} for of in (recorded, facts))
     changed = [name for name in now if name in was and now[name] != was[name]]
     return ", ".join(f"{name} {now[name]}, recorded {was[name]}" for name in changed)
 

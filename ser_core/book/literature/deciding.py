@@ -69,9 +69,9 @@ def decisive(
     """Compute what decides on the claims about Urdu, Sindhi and Punjabi.
 
     Args:
-        published: As from `ser_core.book.sources.published`.
-        confusions: As from `ser_core.book.sources.published_confusions`, by the keys of `STUDIES`.
-        answers: As from `ser_core.book.sources.published_answers`, of ``to_punjabi``.
+        published: As from `ser_core.book.literature.published`.
+        confusions: As from `ser_core.book.literature.published_confusions`, by the keys of `STUDIES`.
+        answers: As from `ser_core.book.literature.published_answers`, of ``to_punjabi``.
 
     Returns:
         Scores, differences and shares as fractions, numbers of things, and words, by key.

@@ -2,7 +2,7 @@
 
 import functools
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -58,12 +58,8 @@ def near_duplicates(
     Raises:
         SerError: If a recording is not there or cannot be read.
     """
-    from joblib import Parallel, delayed
-    from tqdm import tqdm
-
     paths = [corpora.audio_path(row, folder) for _, row in clips.iterrows()]
-    bar = tqdm(paths, desc="listen", unit="clip", disable=not progress)
-    heard = Parallel(n_jobs=-1, prefer="threads")(delayed(_listen)(path) for path in bar)
+    heard = _in_threads(_listen, paths, "listen", progress)
     hashes, images, waves = zip(*heard, strict=True)
     rows = {}
     for keys in (clips["sha256"].to_numpy(), hashes):
@@ -73,8 +69,7 @@ def near_duplicates(
     audible = [i for i, wave in enumerate(waves) if len(wave) >= _SHARED_S * _RATE]
     pairs = _candidates([images[i] for i in audible], candidates)
     pairs = sorted({(audible[i], audible[j]) for i, j in pairs} - set(rows))
-    bar = tqdm(pairs, desc="align", unit="pair", disable=not progress)
-    aligned = Parallel(n_jobs=-1, prefer="threads")(delayed(_similarity)(waves[i], waves[j]) for i, j in bar)
+    aligned = _in_threads(lambda pair: _similarity(waves[pair[0]], waves[pair[1]]), pairs, "align", progress)
     for pair, (similarity, shared_s) in zip(pairs, aligned, strict=True):
         if similarity >= threshold:
             rows[pair] = ("near", similarity, shared_s)
@@ -97,13 +92,21 @@ def levels(clips: pd.DataFrame, folder: Path | None = None, *, progress: bool = 
     Raises:
         SerError: If a recording is not there or cannot be read.
     """
+    paths = [corpora.audio_path(row, folder) for _, row in clips.iterrows()]
+    return pd.DataFrame(_in_threads(_levels, paths, "measure", progress), index=clips.index)
+
+
+def _levels(path: Path) -> dict[str, float]:
+    return audio.levels(*audio.read(path))
+
+
+def _in_threads(function: Callable, given: Sequence, what: str, progress: bool) -> list:
+    """Return what a function gives for each item, with a progress bar of that name."""
     from joblib import Parallel, delayed
     from tqdm import tqdm
 
-    paths = [corpora.audio_path(row, folder) for _, row in clips.iterrows()]
-    bar = tqdm(paths, desc="measure", unit="clip", disable=not progress)
-    measured = Parallel(n_jobs=-1, prefer="threads")(delayed(lambda p: audio.levels(*audio.read(p)))(p) for p in bar)
-    return pd.DataFrame(measured, index=clips.index)
+    bar = tqdm(given, desc=what, disable=not progress)
+    return Parallel(n_jobs=-1, prefer="threads")(delayed(function)(item) for item in bar)
 
 
 def _same(keys: Sequence) -> list[np.ndarray]:
