@@ -45,11 +45,13 @@ verify: $(ALL)
 checksums: $(ENVIRONMENT)
 	$(BIN)/python -m ser_core.experiments.checksums write
 
-# After an edit of notebooks/*.md: the .ipynb beside each, without outputs.
+# After an edit of notebooks/*.md: the .ipynb beside each, without outputs. `make format` makes them, too.
 notebooks: $(ENVIRONMENT)
 	$(BIN)/python -m ser_core.book.chapters pair notebooks/[0-9]*.md
 
+# Ruff reads the .ipynb of a chapter, but not its text: so the code cells of the text are formatted first.
 format: $(ALL)
+	$(BIN)/python -m ser_core.book.chapters format notebooks/[0-9]*.md
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 

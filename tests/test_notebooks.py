@@ -107,6 +107,21 @@ def test_executed_chapter_says_how_it_was_made(tmp_path):
     assert "[01_a](01_a.ipynb)" in page and "n = 2" in page and facts["code"] in page
 
 
+def test_code_is_formatted_and_prose_is_kept(tmp_path):
+    cells = ["n=1", "import sys\nimport os\nprint( n, os, sys )", "def f(x):\n  return x\nn=1", "n = 1\n"]
+    path = chapter(tmp_path, "01_a", *cells)
+    prose = "\nA line:  `n=1`, *and*\n no `x = {}`.\n"
+    path.write_text(path.read_text() + prose)
+    text = chapters.formatted(chapters.read(path))
+    assert text.startswith(path.read_text().split("```")[0]) and text.endswith(prose)
+    path.write_text(text)
+    imports = "import os\nimport sys\n\nprint(n, os, sys)"
+    assert [cell.source for cell in code(path)] == ["n = 1", imports, "def f(x):\n    return x\n\n\nn = 1", "n = 1"]
+    assert chapters.formatted(chapters.read(path)) == text
+    with pytest.raises(SerError, match=r"01_a.ipynb: ruff format: .*"):
+        chapters.formatted(chapters.read(chapter(tmp_path, "01_a", "n = 1", "x = (")))
+
+
 @pytest.mark.parametrize(
     ("cells", "message"),
     [

@@ -4,6 +4,7 @@ import hashlib
 import importlib.metadata
 import platform
 import resource
+import subprocess
 import sys
 import tempfile
 import time
@@ -119,6 +120,33 @@ def read(path: Path) -> Chapter:
 def _keys(source: str) -> Iterable[str]:
     for copy in range(1_000_000):
         yield hashlib.sha256(f"{copy}{source}".encode()).hexdigest()[:8]
+
+
+def formatted(chapter: Chapter) -> str:
+    """Return the text of a chapter with its code cells as ruff writes them; the prose stays byte for byte.
+
+    Args:
+        chapter: The chapter.
+
+    Raises:
+        SerError: If ruff cannot read a cell.
+    """
+    text, start, pair = chapter.path.read_text(encoding="utf-8"), 0, chapter.path.with_suffix(".ipynb")
+    # Ruff reads notebooks, but not MyST. What it would fix by --fix, such as the order of imports, comes first.
+    notebook = _ruff(_ruff(chapter.paired(), pair, "check", "--fix-only"), pair, "format")
+    for old, new in zip(_code(chapter.notebook), _code(nbformat.reads(notebook, as_version=4)), strict=True):
+        start = text.index(f"\n{old.source}\n```\n", start) + 1
+        text = text[:start] + new.source + text[start + len(old.source) :]
+        start += len(new.source)
+    return text
+
+
+def _ruff(notebook: str, name: Path, *command: str) -> str:
+    line = [sys.executable, "-m", "ruff", *command, "--quiet", f"--stdin-filename={name}", "-"]
+    done = subprocess.run(line, input=notebook, capture_output=True, text=True)
+    if done.returncode:
+        raise SerError(f"{name}: ruff {command[0]}: {(done.stderr.strip().splitlines() or ['failed'])[-1]}")
+    return done.stdout
 
 
 def execute(chapter: Chapter, output: Path, *, parameters: Mapping[str, object] | None = None) -> dict:
@@ -324,6 +352,15 @@ def _pair(chapters: Notebooks) -> None:
     for chapter in map(read, chapters):
         with files.replacing(chapter.path.with_suffix(".ipynb")) as temporary:
             temporary.write_text(chapter.paired())
+
+
+@app.command("format")
+def _format(chapters: Notebooks) -> None:
+    """Format the code of each chapter by ruff, and write the .ipynb beside it."""
+    for chapter in map(read, chapters):
+        with files.replacing(chapter.path) as temporary:
+            temporary.write_text(formatted(chapter), encoding="utf-8")
+    _pair(chapters)
 
 
 @app.command("status")
