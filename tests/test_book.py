@@ -9,7 +9,7 @@ import yaml
 from bs4 import BeautifulSoup
 
 from ser_core import paths
-from ser_core.book import report
+from ser_core.book import glue
 
 ROOT = paths.repository()
 HTML = ROOT / "_build" / "html"
@@ -110,7 +110,7 @@ def test_chapters_are_those_of_this_code(soups):
     """The book is stale if the package changed after the chapters were executed."""
     for page, soup in soups.items():
         for code in re.findall(r"ipynb(?:, from [^;]*)?; code (\w{8})", soup.get_text(" ")):
-            assert code == report.package_hash(), f"{page} was made by other code; run make book"
+            assert code == glue.package_hash(), f"{page} was made by other code; run make book"
 
 
 def browser_path():

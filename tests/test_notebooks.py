@@ -63,12 +63,12 @@ def test_chapter_begins_with_literal_parameters_and_checks_them(own):
     for statement in statements:
         ast.literal_eval(statement.value)
     assert set(parameters.metadata.get("nbmake", {}).get("mock", {})) <= known
-    assert f'report.begin("{own.stem}", In)' in begin.source
+    assert f'glue.begin("{own.stem}", In)' in begin.source
 
 
 def test_figures_and_tables_are_shown_where_the_page_wants_them(own):
     for cell in code(own):
-        if re.search(r"report\.(figure|table)\(", cell.source):
+        if re.search(r"glue\.(figure|table)\(", cell.source):
             assert {"hide-input", "remove-output"} <= set(cell.metadata.get("tags", [])), cell.source
 
 
@@ -207,7 +207,7 @@ def test_a_chapter_that_reads_other_files_than_it_declares_is_refused(reading, t
     assert not list(tmp_path.glob("out/*"))
 
 
-CHECKED = ["n_resamples = 10", 'from ser_core.book import report\n\nreport.begin("01_a", In)']
+CHECKED = ["n_resamples = 10", 'from ser_core.book import glue\n\nglue.begin("01_a", In)']
 
 
 def test_a_kernel_that_does_not_start_is_tried_again_and_another_failure_is_not(tmp_path, monkeypatch):

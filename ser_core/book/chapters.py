@@ -21,7 +21,7 @@ import typer
 from nbformat import NotebookNode
 
 from ser_core import files, paths
-from ser_core.book import report
+from ser_core.book import glue
 from ser_core.errors import SerError
 from ser_core.experiments import verification_record
 from ser_core.files import reading, yamlfile
@@ -195,7 +195,7 @@ def execute(chapter: Chapter, output: Path, *, parameters: Mapping[str, object] 
                 "peak_mib": _peak(),
                 "python": platform.python_version(),
                 "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
-                "code": report.package_hash(),
+                "code": glue.package_hash(),
             }
             notebook.metadata["ser"] = facts
             del notebook.metadata["papermill"]
@@ -292,7 +292,7 @@ def status(executed: Iterable[Path]) -> str:
             }
         )
         versions |= {"python": facts["python"], **facts["versions"]}
-    table = report.markdown(pd.DataFrame(rows), formats={"Seconds": ".1f", "Slowest cell, s": ".1f"})
+    table = glue.markdown(pd.DataFrame(rows), ".1f")
     listed = ", ".join(f"{name} {version}" for name, version in versions.items())
     page = f"# Execution status\n\nEvery chapter of this build, as it was executed.\n\n{table}\n\nWith {listed}.\n"
     return f"{page}\n## Verification of the Runs\n\n{verified()}"
@@ -317,7 +317,7 @@ def verified() -> str:
         f"{done} of {n} Runs are verified by the code of this build: at least one fold was fitted again and gave the "
         "committed predictions within the tolerance that the Run names (`ser verify`; the record is "
         "`results/verified.jsonl`). Where a fit was cut off before it converged, another processor stands elsewhere: "
-        f"such a fold is neither verified nor wrong.\n\n{report.markdown(pd.DataFrame(columns))}\n"
+        f"such a fold is neither verified nor wrong.\n\n{glue.markdown(pd.DataFrame(columns))}\n"
     )
 
 

@@ -1,139 +1,111 @@
-"""How a figure looks: size, ink and palette, and the SVG whose colours follow the page from light to dark."""
+"""What the chapters draw: rows of intervals, pairs and dots, and curves. Scores are in [0, 1] and drawn in percent."""
 
-import base64
-import html
-import io
-import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
 
-import matplotlib
 import numpy as np
+import pandas as pd
+import seaborn as sns
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.offsetbox import AnchoredOffsetbox, HPacker, TextArea, VPacker
-from matplotlib.patches import Rectangle
 
+from ser_core.book.style import GRID, MUTED, PALETTE, PAPER, WIDTH
+from ser_core.evaluation.comparisons import Difference
 from ser_core.evaluation.intervals import Interval
 
-INK, MUTED, GRID, PAPER = "#1f2328", "#59636e", "#d8dee4", "#ffffff"
-PALETTE = ("#0072b2", "#d55e00", "#009e73", "#b1568d", "#a87900", "#3f9cc9")
-"""Okabe and Ito's colours, the light ones darkened until they read as thin lines on white."""
+Estimate = Interval | Difference | float
+"""A score or a difference; a float is one without an interval, such as a published score."""
 
-_VARIABLES = {INK: "ink", MUTED: "muted", GRID: "grid", PAPER: "paper"}
-_VARIABLES |= {colour: f"c{position}" for position, colour in enumerate(PALETTE, start=1)}
-
-WIDTH = 6.8
-"""Width of the book's text column in inches."""
-
-STYLE = {
-    "figure.figsize": (WIDTH, 3.2),
-    "figure.facecolor": "none",
-    "figure.constrained_layout.use": True,
-    "axes.facecolor": "none",
-    "axes.edgecolor": MUTED,
-    "axes.labelcolor": INK,
-    "axes.titlecolor": INK,
-    "axes.titlelocation": "left",
-    "axes.titlesize": 9.5,
-    "axes.titleweight": "bold",
-    "axes.labelsize": 9,
-    "axes.linewidth": 0.6,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.axisbelow": True,
-    "axes.grid": False,
-    "axes.prop_cycle": matplotlib.cycler(color=PALETTE),
-    "grid.color": GRID,
-    "grid.linewidth": 0.6,
-    "font.size": 9,
-    "text.color": INK,
-    "xtick.color": MUTED,
-    "ytick.color": MUTED,
-    "xtick.labelcolor": INK,
-    "ytick.labelcolor": INK,
-    "xtick.labelsize": 8.5,
-    "ytick.labelsize": 8.5,
-    "xtick.major.width": 0.6,
-    "ytick.major.width": 0.6,
-    "legend.frameon": False,
-    "legend.fontsize": 8.5,
-    "lines.linewidth": 1.3,
-    "patch.linewidth": 0.6,
-    "svg.fonttype": "path",
-    "svg.hashsalt": "ser_core",
-}
+_DASHED = {"linewidth": 0.8, "linestyle": (0, (4, 3))}
+_SMALL = {"fontsize": 7.5, "va": "center"}
 
 
-def use_style() -> None:
-    """Make matplotlib draw in the book's style from here on."""
-    plt.rcdefaults()
-    plt.rcParams.update(STYLE)
-
-
-@dataclass(frozen=True)
-class Drawing:
-    """A finished figure: inline SVG for the browser, a bitmap on white for print.
+def panels(height: float, rows: int = 1, columns: int = 1, *, width: float = WIDTH, **options: object) -> tuple:
+    """Return a figure as wide as the text, and its axes.
 
     Args:
-        svg: An ``<svg>`` element whose colours are CSS variables.
-        png: The same figure as PNG, 200 dots per inch.
-        alt: What the figure shows, in words.
-    """
-
-    svg: str
-    png: bytes = field(repr=False)
-    alt: str
-
-    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
-        """Return what Jupyter and the book display."""
-        scroll = f'<div class="ser-figure" tabindex="0">{self.svg}</div>'
-        return {"text/html": scroll, "image/png": base64.b64encode(self.png).decode(), "text/plain": self.alt}
-
-
-def draw(figure: Figure, *, name: str, alt: str) -> Drawing:
-    """Render a figure once, for light pages, dark pages and print, and close it.
-
-    The same figure gives the same bytes. Colours of the palette become ``var(--ser-...)`` with the light colour as
-    fallback, so that the SVG also stands alone; any other colour stays as it is.
-
-    Args:
-        figure: A figure drawn in the book's style.
-        name: Prefix of the ids inside the SVG; unique within a page.
-        alt: What the figure shows, in words, for those who do not see it.
+        height: Height in inches.
+        rows: Number of rows of axes.
+        columns: Number of columns of axes.
+        width: Width in inches.
+        **options: As for ``matplotlib.pyplot.subplots``, such as ``sharex``.
 
     Returns:
-        The drawing, which displays itself.
+        The figure, and one axes or an array of them.
     """
-    svg, png = io.StringIO(), io.BytesIO()
-    figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None}, bbox_inches="tight", pad_inches=0.03)
-    figure.savefig(png, format="png", dpi=200, facecolor=PAPER, metadata={"Software": None}, bbox_inches="tight")
-    plt.close(figure)
-    return Drawing(svg=_inline(svg.getvalue(), name, alt), png=png.getvalue(), alt=alt)
+    return plt.subplots(rows, columns, figsize=(width, height), **options)
 
 
-def _inline(svg: str, name: str, alt: str) -> str:
-    width, height = (float(value) for value in re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', svg).groups())
-    body = svg[svg.index(">", svg.index("<svg")) + 1 : svg.rindex("</svg>")]
-    body = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->", "", body, flags=re.DOTALL)
-    body = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", body)
-    body = re.sub(r"#[0-9a-f]{6}\b", lambda found: _variable(found[0]), body)
-    body = re.sub(r"\s*\n\s*", "\n", body).strip()
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" role="img" '
-        f'aria-label="{html.escape(alt)}" viewBox="0 0 {width:g} {height:g}" '
-        f'style="max-width:{width / 72:.2f}in" stroke-linejoin="round" stroke-linecap="butt">\n{body}\n</svg>'
-    )
+def rows(axes: Axes, labels: Iterable[str], *, grid: bool = True, **text: object) -> None:
+    """Give an axes a named row for each label, from the top, without a spine or ticks on the left.
+
+    Args:
+        axes: Where to draw.
+        labels: Name of each row.
+        grid: Draw vertical lines behind the rows.
+        **text: How labels are written, such as ``fontsize``.
+    """
+    labels = list(labels)
+    axes.set_yticks(range(len(labels)), labels, **text)
+    axes.set_ylim(len(labels) - 0.5, -0.5)
+    axes.spines["left"].set_visible(False)
+    axes.tick_params(axis="y", length=0)
+    axes.grid(grid, axis="x")
 
 
-def _variable(colour: str) -> str:
-    return f"var(--ser-{_VARIABLES[colour]}, {colour})" if colour in _VARIABLES else colour
+def note(axes: Axes, x: float, y: float, words: str, *, colour: str = MUTED, **options: object) -> None:
+    """Write a small remark into an axes, in the axes' own units.
+
+    Args:
+        axes: Where to write.
+        x: Where it begins.
+        y: Its middle.
+        words: The remark.
+        colour: Its colour.
+        **options: As for ``Axes.text``, such as ``ha``.
+    """
+    axes.text(x, y, words, **{**_SMALL, "color": colour, **options})
+
+
+def reference(
+    axes: Axes,
+    *,
+    x: float | None = None,
+    y: float | None = None,
+    span: Sequence[float] | None = None,
+    label: str = "",
+    at: float = 0.0,
+    left: bool = False,
+    colour: str = MUTED,
+) -> None:
+    """Mark a score, such as chance or no difference, by a dashed line, and write beside it what it is.
+
+    Args:
+        axes: Where to draw.
+        x: The score, for an upright line.
+        y: The score, for a level line.
+        span: From where to where the line goes, in units of the axes; by default from edge to edge.
+        label: What the score is: to the right of an upright line, above a level one.
+        at: Where along the line the label stands, in units of the axes.
+        left: Put the label to the left of an upright line; let it end at ``at`` on a level one.
+        colour: Colour of line and label.
+    """
+    upright = x is not None
+    score = 100 * (x if upright else y)
+    look = {**_DASHED, "color": colour, "zorder": 0.9}
+    if span is None:
+        (axes.axvline if upright else axes.axhline)(score, **look)
+    else:
+        axes.plot(*([score, score], span) if upright else (span, [score, score]), **look)
+    if label:
+        place, offset = ((score, at), (-3 if left else 3, 0)) if upright else ((at, score), (0, 5))
+        words = {**_SMALL, "color": colour, "ha": "right" if left else "left"}
+        axes.annotate(label, place, xytext=offset, textcoords="offset points", **words)
 
 
 def forest(
     axes: Axes,
-    intervals: Sequence[Interval],
+    estimates: Sequence[Estimate],
     labels: Sequence[str],
     *,
     colours: Sequence[str] | str = PALETTE[0],
@@ -141,11 +113,11 @@ def forest(
     reasons: bool = True,
     shift: float = 0.0,
 ) -> None:
-    """Draw scores with their intervals in percent, one row each from the top; a refused one is a hollow point.
+    """Draw scores with their intervals, one row each from the top; one without an interval is a hollow point.
 
     Args:
         axes: Where to draw.
-        intervals: Scores in [0, 1] or differences in [-1, 1].
+        estimates: Scores, or differences.
         labels: Name of each row.
         colours: One colour, or one for each row.
         reference: A value in the same unit to mark with a line, such as chance or no difference.
@@ -153,108 +125,207 @@ def forest(
         shift: How far below its row, in rows, each score is drawn, so that several systems fit on one row.
 
     Raises:
-        ValueError: If the numbers of intervals and labels differ.
+        ValueError: If the numbers of estimates and labels differ.
     """
     colours = [colours] * len(labels) if isinstance(colours, str) else colours
     if reference is not None:
-        axes.axvline(100 * reference, color=MUTED, linewidth=0.8, linestyle=(0, (4, 3)), zorder=0)
-    for number, (interval, _, colour) in enumerate(zip(intervals, labels, colours, strict=True)):
-        row = number + shift
-        refused = interval.refusal is not None
-        fill = PAPER if refused else colour
-        axes.plot(100 * interval.value, row, "o", markersize=5, color=colour, markerfacecolor=fill)
-        if refused and reasons:
-            note = f"no interval: {interval.refusal}"
-            place = {"xytext": (7, 0), "textcoords": "offset points", "va": "center", "fontsize": 7.5, "color": MUTED}
-            axes.annotate(note, (100 * interval.value, row), **place).set_in_layout(False)
-        if not refused:
-            axes.plot([100 * interval.low, 100 * interval.high], [row, row], color=colour, linewidth=1.6, zorder=1)
-    axes.set_yticks(range(len(labels)), labels)
-    axes.set_ylim(len(labels) - 0.5, -0.5)
-    axes.spines["left"].set_visible(False)
-    axes.tick_params(axis="y", length=0)
-    axes.grid(True, axis="x")  # without True a second call would take it away
+        axes.axvline(100 * reference, color=MUTED, zorder=0, **_DASHED)
+    for number, (estimate, _, colour) in enumerate(zip(estimates, labels, colours, strict=True)):
+        (value, low, high), row = _ends(estimate), number + shift
+        hollow = np.isnan(low)
+        axes.plot(value, row, "o", markersize=5, color=colour, markerfacecolor=PAPER if hollow else colour)
+        if not hollow:
+            axes.plot([low, high], [row, row], color=colour, linewidth=1.6, zorder=1)
+        elif reasons and (why := _interval(estimate).refusal):
+            place = {"xytext": (7, 0), "textcoords": "offset points", **_SMALL, "color": MUTED}
+            axes.annotate(f"no interval: {why}", (value, row), **place).set_in_layout(False)
+    rows(axes, labels)
+
+
+def _interval(estimate: Estimate) -> Interval:
+    if isinstance(estimate, Difference):
+        return estimate.interval
+    if isinstance(estimate, Interval):
+        return estimate
+    return Interval(float(estimate), np.nan, np.nan, np.nan, "", "", 0)
+
+
+def _ends(estimate: Estimate) -> tuple[float, float, float]:
+    found = _interval(estimate)
+    return 100 * found.value, 100 * found.low, 100 * found.high
 
 
 def grouped_forest(
     axes: Axes,
-    groups: Mapping[str, Mapping[str, Interval]],
+    groups: Mapping[str, Mapping[str, Estimate]],
     *,
     colours: Mapping[str, str] | None = None,
-    references: Mapping[str, float] | None = None,
+    references: Mapping[str, float] | float | None = None,
     reasons: bool = True,
 ) -> None:
     """Draw a `forest` in groups, each under its heading in bold.
 
     Args:
         axes: Where to draw.
-        groups: Heading -> name of each row -> its score in [0, 1], or difference in [-1, 1].
+        groups: Heading -> name of each row -> its score or difference.
         colours: Name of a row -> its colour; those not named have the palette's first.
-        references: Heading -> a value in the same unit to mark beside the rows of the group, such as chance.
+        references: A value in the same unit to mark beside the rows of each group, such as chance; or one for some
+            headings.
         reasons: Write beside a refused interval why it is refused.
 
     Raises:
         ValueError: If a name in ``colours`` or ``references`` is no row or no heading.
     """
-    colours, references = colours or {}, references or {}
+    colours = colours or {}
+    references = references if isinstance(references, Mapping) else dict.fromkeys(groups, references)
     labels = [label for heading, rows in groups.items() for label in (heading, *rows)]
     unknown = (set(colours) - {label for rows in groups.values() for label in rows}) | (set(references) - set(groups))
     if unknown:
         raise ValueError(f"no row or heading is called {sorted(unknown)}; there are {labels}")
     # A heading is a row of which nothing can be drawn.
-    empty = Interval(np.nan, np.nan, np.nan, 0.95, "", "", 0)
-    drawn = [interval for rows in groups.values() for interval in (empty, *rows.values())]
+    drawn = [estimate for rows in groups.values() for estimate in (np.nan, *rows.values())]
     forest(axes, drawn, labels, colours=[colours.get(label, PALETTE[0]) for label in labels], reasons=reasons)
     first = 0
     for heading, rows in groups.items():
         axes.yaxis.get_major_ticks()[first].label1.set_fontweight("bold")
-        if heading in references:
-            at, span = 100 * references[heading], [first + 0.5, first + len(rows) + 0.5]
-            axes.plot([at, at], span, color=MUTED, linewidth=0.8, linestyle=(0, (4, 3)), zorder=0.9)
+        if references.get(heading) is not None:
+            reference(axes, x=references[heading], span=[first + 0.5, first + len(rows) + 0.5])
         first += 1 + len(rows)
 
 
-def confusion(axes: Axes, counts: np.ndarray, labels: Sequence[str]) -> None:
-    """Draw a confusion matrix: what part of each true class got which answer, in percent; the diagonal is recall.
+def dumbbell(
+    axes: Axes,
+    first: Sequence[float],
+    second: Sequence[float],
+    *,
+    at: Sequence[float] | None = None,
+    colours: Sequence[str] = PALETTE[:2],
+    hollow: bool = False,
+    size: float = 5,
+) -> None:
+    """Draw pairs of scores as two dots and a line between them, one row each.
 
     Args:
         axes: Where to draw.
-        counts: Array of shape (K, K): clips by truth (rows) and answer (columns).
-        labels: The K classes.
-
-    Raises:
-        ValueError: If the shape of ``counts`` is not (K, K).
+        first: Scores in the first colour, such as with new speakers.
+        second: Scores in the second colour, such as with known speakers.
+        at: The row of each pair; from the top by default.
+        colours: The two colours.
+        hollow: Draw the first dots hollow and larger, so that the second show inside them.
+        size: Size of a dot.
     """
-    counts = np.asarray(counts, dtype=float)
-    size = len(labels)
-    if counts.shape != (size, size):
-        raise ValueError(f"counts has the shape {counts.shape}; expected {(size, size)} for {size} labels")
-    totals = counts.sum(axis=1, keepdims=True)
-    shares = np.divide(counts, totals, out=np.zeros_like(counts), where=totals > 0)
-    for row, column in np.ndindex(size, size):
-        share = shares[row, column]
-        # The page shows through: no cell is darker than what ink can be read on, light or dark.
-        place = {"facecolor": PALETTE[0], "alpha": 0.5 * share, "linewidth": 0}
-        axes.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, **place))
-        weight = "bold" if row == column else "normal"
-        text = "–" if not totals[row, 0] else f"{100 * share:.0f}"
-        colour = INK if row == column or share >= 0.1 else MUTED
-        axes.text(column, row, text, ha="center", va="center", fontsize=8, fontweight=weight, color=colour)
-    axes.set(xlim=(-0.5, size - 0.5), ylim=(size - 0.5, -0.5), aspect="equal", xlabel="answer", ylabel="truth")
-    axes.set_xticks(range(size), labels, rotation=40, ha="right", rotation_mode="anchor")
-    axes.set_yticks(range(size), [f"{name} ({total:.0f})" for name, total in zip(labels, totals[:, 0], strict=True)])
-    axes.tick_params(length=0)
-    axes.spines[:].set_visible(False)
+    first, second = 100 * np.asarray(first, dtype=float), 100 * np.asarray(second, dtype=float)
+    at = range(len(first)) if at is None else at
+    axes.hlines(at, first, second, color=GRID, linewidth=3, zorder=0)
+    face = PAPER if hollow else colours[0]
+    axes.plot(first, at, "o", color=colours[0], markersize=size + 2 * hollow, markerfacecolor=face)
+    axes.plot(second, at, "o", color=colours[1], markersize=size)
 
 
-def names(axes: Axes, colours: Mapping[str, str], *, corner: str | None = None) -> None:
+def points(
+    axes: Axes, scores: Sequence[float], *, at: Sequence[float] | None = None, colour: str = MUTED, marker: str = "D"
+) -> None:
+    """Draw scores without intervals, such as published ones, as hollow marks, one row each.
+
+    Args:
+        axes: Where to draw.
+        scores: The scores.
+        at: The row of each; from the top by default.
+        colour: Their colour.
+        marker: Their form, see ``matplotlib.markers``.
+    """
+    scores = 100 * np.asarray(scores, dtype=float)
+    look = {"linestyle": "", "color": colour, "markersize": 4, "markerfacecolor": PAPER}
+    axes.plot(scores, range(len(scores)) if at is None else at, marker=marker, **look)
+
+
+def curve(
+    axes: Axes,
+    x: Sequence[float],
+    estimates: Sequence[Estimate],
+    *,
+    colour: str = PALETTE[0],
+    dashed: bool = False,
+    size: float = 4,
+    label: str = "",
+) -> None:
+    """Draw a line through scores, with their intervals upright; one whose interval is refused is a hollow point.
+
+    Args:
+        axes: Where to draw.
+        x: Where along the axes each stands, in its own units.
+        estimates: The scores or differences; those that are floats have no interval to refuse.
+        colour: The colour.
+        dashed: Dash the line.
+        size: Size of a point.
+        label: What is written behind the last point.
+    """
+    x = np.asarray(x, dtype=float)
+    values, low, high = np.array([_ends(estimate) for estimate in estimates]).T
+    refused = np.array([_interval(estimate).refusal is not None for estimate in estimates])
+    style = (0, (2, 2)) if dashed else "-"
+    sns.lineplot(x=x, y=values, color=colour, linestyle=style, linewidth=1.2, errorbar=None, ax=axes)
+    axes.vlines(x, low, high, color=colour, linewidth=1.5)
+    for which, face in ((refused, PAPER), (~refused, colour)):
+        axes.plot(x[which], values[which], "o", color=colour, markersize=size, markerfacecolor=face)
+    if label:
+        place = {"xytext": (8, 0), "textcoords": "offset points", "va": "center", "fontsize": 8, "color": colour}
+        axes.annotate(label, (x[-1], values[-1]), **place)
+
+
+def dots(
+    axes: Axes,
+    table: pd.DataFrame,
+    *,
+    x: str,
+    y: str,
+    by: str,
+    filled: str,
+    labels: Mapping[str, str],
+    colours: Mapping[str, str],
+) -> None:
+    """Draw one dot a row of a table, in named rows and side by side in colours; filled where a column says so.
+
+    Args:
+        axes: Where to draw.
+        table: The scores or differences.
+        x: Their column.
+        y: Column of the row in which a dot stands.
+        by: Column of its colour.
+        filled: Column that is true where a dot is filled.
+        labels: Value of ``y`` -> name of the row, from the top.
+        colours: Value of ``by`` -> colour.
+    """
+    rows(axes, labels.values())
+    for fill in (False, True):
+        part = table[table[filled] == fill]
+        sns.stripplot(
+            data=part.assign(**{x: 100 * part[x]}),
+            **{"x": x, "y": y, "hue": by, "palette": dict(colours), "order": list(labels), "hue_order": list(colours)},
+            **{"dodge": True, "jitter": False, "size": 4, "linewidth": 1, "edgecolor": "face", "legend": False},
+            ax=axes,
+        )
+        for cloud in [] if fill else axes.collections:
+            cloud.set(edgecolor=cloud.get_facecolor(), facecolor=PAPER)
+    rows(axes, labels.values())
+    axes.set_ylabel("")
+
+
+def diagonal(axes: Axes) -> None:
+    """Draw the line on which two shares agree, from 0 to 1, as of how sure and how often right a system is."""
+    axes.plot([0, 1], [0, 1], color=MUTED, **_DASHED)
+    axes.set(xlim=(0, 1.02), ylim=(0, 1.02), aspect="equal")
+
+
+def names(axes: Axes, colours: Mapping[str, str] | Iterable[str], *, corner: str | None = None) -> None:
     """Write what each colour means as coloured words instead of a legend.
 
     Args:
         axes: Where to write.
-        colours: Word -> colour.
+        colours: Word -> colour; or words, for the palette's colours in order.
         corner: A corner inside the axes, such as ``upper right``, for a column of words; a row above them if None.
     """
+    colours = colours if isinstance(colours, Mapping) else dict(zip(colours, PALETTE, strict=False))
     words = [TextArea(word, textprops={"color": colour, "fontweight": "bold"}) for word, colour in colours.items()]
     if corner:
         axes.add_artist(AnchoredOffsetbox(corner, child=VPacker(children=words, sep=4, pad=0), frameon=False))
@@ -262,35 +333,3 @@ def names(axes: Axes, colours: Mapping[str, str], *, corner: str | None = None) 
     row = HPacker(children=words, sep=12, pad=0)
     place = {"bbox_to_anchor": (0, 1.0), "bbox_transform": axes.transAxes, "borderpad": 0.3, "pad": 0}
     axes.add_artist(AnchoredOffsetbox("lower left", child=row, frameon=False, **place))
-
-
-def grid(axes: Axes, scores: np.ndarray, rows: Sequence[str], columns: Sequence[str]) -> None:
-    """Draw a table of scores in percent, the higher the darker; the highest is bold, a dash is a missing one.
-
-    Args:
-        axes: Where to draw.
-        scores: Array of shape (n_rows, n_columns) in [0, 1]; NaN where there is none.
-        rows: Name of each row.
-        columns: Name of each column.
-
-    Raises:
-        ValueError: If the shape of ``scores`` is not that of the names.
-    """
-    scores = np.asarray(scores, dtype=float)
-    if scores.shape != (len(rows), len(columns)):
-        raise ValueError(f"scores has the shape {scores.shape}; expected {(len(rows), len(columns))}")
-    low, high = np.nanmin(scores), np.nanmax(scores)
-    for row, column in np.ndindex(scores.shape):
-        score = scores[row, column]
-        if np.isnan(score):
-            axes.text(column, row, "–", ha="center", va="center", fontsize=8, color=MUTED)
-            continue
-        alpha = 0.5 * (score - low) / ((high - low) or 1.0)
-        axes.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, facecolor=PALETTE[0], alpha=alpha, linewidth=0))
-        weight = "bold" if score == high else "normal"
-        axes.text(column, row, f"{100 * score:.1f}", ha="center", va="center", fontsize=8, fontweight=weight, color=INK)
-    axes.set(xlim=(-0.5, len(columns) - 0.5), ylim=(len(rows) - 0.5, -0.5))
-    axes.set_xticks(range(len(columns)), columns, rotation=30, ha="right", rotation_mode="anchor")
-    axes.set_yticks(range(len(rows)), rows)
-    axes.tick_params(length=0)
-    axes.spines[:].set_visible(False)

@@ -1,0 +1,360 @@
+"""What a chapter hands to the book: checked parameters, glued texts, figures, tables and where they come from."""
+
+import ast
+import hashlib
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from numbers import Integral
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from ser_core.book import style
+from ser_core.errors import SerError
+from ser_core.evaluation.comparisons import Difference
+from ser_core.evaluation.intervals import Interval
+
+_INJECTED = "# Parameters"
+"""How papermill begins the cell that it puts after the parameters cell."""
+
+__all__ = [
+    "begin",
+    "count",
+    "figure",
+    "listed",
+    "markdown",
+    "package_hash",
+    "passage",
+    "share",
+    "shown",
+    "source",
+    "span",
+    "table",
+    "tally",
+    "text",
+]
+
+Format = str | Callable[[float], str]
+"""How a float is shown in a table: a format specification such as ``".3f"``, or a function such as `share`."""
+
+_chapter: str | None = None
+
+
+def begin(chapter: str, history: Sequence[str]) -> None:
+    r"""Start a chapter: refuse unknown parameters, set the figures' style, remember the name for the sources.
+
+    Papermill only warns of a parameter that the notebook does not have, so that a typing error would silently run
+    the default. Every chapter calls this in the first cell after its parameters.
+
+    Args:
+        chapter: The notebook's name without ending, as in ``01_datasets_and_leakage``.
+        history: IPython's ``In``: the source of every cell run so far. The first is the parameters cell.
+
+    Raises:
+        SerError: If papermill set a name that the parameters cell does not, or a value of another type.
+
+    Examples:
+        >>> begin("01_example", ["", "n_resamples = 1000", "# Parameters\nn_resample = 10", "begin(...)"])
+        Traceback (most recent call last):
+        ...
+        ser_core.errors.SerError: 01_example has no parameter 'n_resample'; it has n_resamples
+    """
+    global _chapter
+    given = [source for source in history if source.startswith(_INJECTED)]
+    if given:
+        known = {} if history[1].startswith(_INJECTED) else _assignments(history[1])
+        for name, value in _assignments(given[-1]).items():
+            if name not in known:
+                raise SerError(f"{chapter} has no parameter '{name}'; it has {', '.join(known) or 'none'}")
+            if not _same_kind(known[name], value):
+                raise SerError(f"{chapter}: parameter '{name}' is {value!r}; expected something like {known[name]!r}")
+    _chapter = chapter
+    style.use_style()
+
+
+def _assignments(source: str) -> dict[str, object]:
+    assigned = [statement for statement in ast.parse(source).body if isinstance(statement, ast.Assign)]
+    return {target.id: _literal(statement.value) for statement in assigned for target in statement.targets}
+
+
+def _literal(value: ast.expr) -> object:
+    """Return the value of a literal; None, which goes with any type, for what must be computed."""
+    try:
+        return ast.literal_eval(value)
+    except ValueError:
+        return None
+
+
+def _same_kind(default: object, value: object) -> bool:
+    if default is None or type(default) is type(value):
+        return True
+    return type(default) is float and type(value) is int
+
+
+def text(values: Mapping[str, object] | None = None, /, **more: object) -> None:
+    """Store values under their keys, for ``{glue:text}`` in prose; see `shown` for how each is written.
+
+    Args:
+        values: Key -> value, for keys that are computed, as in ``{f"best_{name}": best[name] for name in names}``. A
+            key is unique within the chapter.
+        **more: Key and value, for keys that are not.
+
+    Raises:
+        SerError: As `shown`, with the key.
+    """
+    from myst_nb import glue as myst_glue
+
+    for key, value in {**(values or {}), **more}.items():
+        try:
+            written = shown(value)
+        except SerError as error:
+            raise SerError(f"glue.text, key '{key}': {error}") from None
+        myst_glue(key, written.replace(" %", "\N{NO-BREAK SPACE}%"), display=False)
+
+
+def shown(value: object, *, reasons: bool = True) -> str:
+    """Return a value as the reader sees it: scores in percent, differences in points, each with its interval.
+
+    Args:
+        value: Text, a whole number, an interval or a difference. How a float is rounded must be said: see `share`.
+        reasons: Say why there is no interval.
+
+    Raises:
+        SerError: If it is anything else.
+
+    Examples:
+        >>> shown(1440), shown(Interval(0.6123, 0.5708, 0.6502, 0.95, "expanded", "speaker", 24))
+        ('1,440', '61.2 [57.1, 65.0]')
+    """
+    if isinstance(value, str):
+        return value
+    if isinstance(value, Interval):
+        return value.text(percent=True, reasons=reasons)
+    if isinstance(value, Difference):
+        return value.points(reasons=reasons)
+    if isinstance(value, Integral) and not isinstance(value, bool):
+        return f"{value:,}"
+    raise SerError(
+        f"{value!r} is of type {type(value).__name__}; expected text, a whole number, an Interval or a Difference; "
+        "round a float by glue.share(value) or an f-string"
+    )
+
+
+def share(value: float, digits: int = 1, unit: str = "", *, sign: bool = False) -> str:
+    """Return a share, or a difference of shares, in percent.
+
+    Args:
+        value: In [0, 1], or a difference of such.
+        digits: Decimals.
+        unit: What stands behind it, such as ``%`` or ``points``.
+        sign: Show a plus sign.
+
+    Raises:
+        SerError: If it is no finite number.
+
+    Examples:
+        >>> share(0.6123), share(0.6123, 0, "%"), share(0.031, unit="points", sign=True)
+        ('61.2', '61 %', '+3.1 points')
+    """
+    if not math.isfinite(value):
+        raise SerError(f"a share of {value} cannot be shown; expected a finite number")
+    # Adding 0.0 after rounding turns -0.0 into 0.0.
+    return f"{round(100 * value, digits) + 0.0:{'+' if sign else ''}.{digits}f} {unit}".rstrip()
+
+
+def span(values: Iterable[float], digits: int = 1, unit: str = "", *, sign: bool = False) -> str:
+    """Return the least and the largest of some shares in percent, see `share`.
+
+    Examples:
+        >>> span([0.5, 0.61, 0.42]), span([0.031, -0.02], unit="points", sign=True), span([0.5, 0.5], 0, "%")
+        ('42.0 to 61.0', '-2.0 to +3.1 points', '50 %')
+    """
+    values = list(values)
+    low, high = (share(end, digits, sign=sign) for end in (min(values), max(values)))
+    return f"{low if low == high else f'{low} to {high}'} {unit}".rstrip()
+
+
+def tally(kept: Iterable[bool]) -> str:
+    """Return how many of all are true.
+
+    Examples:
+        >>> tally(pd.Series([True, False, True]))
+        '2 of 3'
+    """
+    kept = list(kept)
+    return f"{sum(map(bool, kept)):,} of {len(kept):,}"
+
+
+def count(n: int, noun: str, plural: str | None = None) -> str:
+    """Return how many there are, with the noun in the right number.
+
+    Args:
+        n: How many.
+        noun: Of what, for one.
+        plural: Of what, for several; with an ``s`` by default.
+
+    Examples:
+        >>> count(1, "speaker"), count(3, "corpus", "corpora"), count(0, "corpus", "corpora")
+        ('1 speaker', '3 corpora', 'no corpora')
+    """
+    return f"{n or 'no':{',' if n else ''}} {noun if n == 1 else plural or f'{noun}s'}"
+
+
+def listed(names: Iterable[str], none: str = "none") -> str:
+    """Return names as a list in prose.
+
+    Examples:
+        >>> listed(["EmoDB", "SAVEE", "TESS"]), listed(["EmoDB"]), listed([])
+        ('EmoDB, SAVEE and TESS', 'EmoDB', 'none')
+    """
+    *first, last = list(names) or [none]
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def figure(drawing: Figure, key: str, *, alt: str) -> None:
+    """Store a figure for ``{glue:figure}``, readable on light and dark pages and in print, and close it.
+
+    Args:
+        drawing: A matplotlib figure drawn in the book's style.
+        key: Name of the figure, unique within the chapter.
+        alt: What it shows, in words, for those who do not see it; at least ten characters.
+
+    Raises:
+        SerError: If ``alt`` is too short to say anything.
+    """
+    from myst_nb import glue as myst_glue
+
+    if len(alt) < 10:
+        raise SerError(f"figure '{key}': alt text {alt!r} is too short; say what the figure shows")
+    myst_glue(key, style.draw(drawing, name=key, alt=alt))
+
+
+@dataclass(frozen=True)
+class _Markdown:
+    text: str
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
+        return {"text/markdown": self.text, "text/plain": self.text}
+
+
+def passage(text: str, key: str) -> None:
+    """Store a passage of MyST, such as a data card, for ``{glue:md}``.
+
+    Args:
+        text: Blocks of MyST without headings.
+        key: Name of the passage, unique within the chapter.
+    """
+    from myst_nb import glue as myst_glue
+
+    myst_glue(key, _Markdown(text))
+
+
+def table(
+    rows: pd.DataFrame | Sequence[Mapping[str, object]],
+    key: str,
+    formats: Format | Mapping[str, Format] | None = None,
+    *,
+    reasons: bool = True,
+) -> None:
+    """Store a table for ``{glue:md}``; see `markdown` for its look.
+
+    Args:
+        rows: The table as the reader sees it, as a frame or row by row.
+        key: Name of the table, unique within the chapter.
+        formats: See `markdown`.
+        reasons: See `markdown`.
+    """
+    passage(markdown(rows, formats, reasons=reasons), key)
+
+
+def markdown(
+    rows: pd.DataFrame | Sequence[Mapping[str, object]],
+    formats: Format | Mapping[str, Format] | None = None,
+    *,
+    reasons: bool = True,
+) -> str:
+    """Return a table as Markdown: what is a number or formatted on the right, what is missing as a dash.
+
+    Args:
+        rows: The table as the reader sees it, as a frame, whose index is left out, or row by row. Text may be MyST,
+            such as a citation; intervals and differences are written as in `shown`, on the right.
+        formats: How floats are shown: in all columns of floats, or by column, as in ``{"UAR": ".3f", "share": share}``.
+            A column of floats needs it, and ``">"`` puts a column of text on the right.
+        reasons: Say why there is no interval where there is none.
+
+    Returns:
+        A pipe table.
+
+    Raises:
+        SerError: If a float has no format, or a format names no column.
+
+    Examples:
+        >>> print(markdown([{"corpus": "a", "clips": 24, "UAR": 0.5}], share))
+        | corpus | clips | UAR |
+        | :--- | ---: | ---: |
+        | a | 24 | 50.0 |
+    """
+    frame = pd.DataFrame(rows)
+    floats = [name for name in frame if pd.api.types.is_float_dtype(frame[name])]
+    formats = dict.fromkeys(floats, formats) if isinstance(formats, str) or callable(formats) else formats or {}
+    if unknown := sorted(set(formats) - set(frame)):
+        raise SerError(f"formats name the columns {unknown}, which the table does not have: {list(frame)}")
+    if bare := [name for name in floats if name not in formats]:
+        raise SerError(f"the columns {bare} are floats: say in formats how many digits they show")
+    right = [name in formats or _numbers(frame[name]) for name in frame]
+    lines = [[_cell(str(name)) for name in frame], ["---:" if numbers else ":---" for numbers in right]]
+    lines += [
+        [_cell(value, formats.get(name, ""), reasons) for name, value in zip(frame, row, strict=True)]
+        for row in frame.itertuples(index=False)
+    ]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _numbers(column: pd.Series) -> bool:
+    return pd.api.types.is_numeric_dtype(column) or column.map(lambda v: isinstance(v, Interval | Difference)).any()
+
+
+def _cell(value: object, how: Format = "", reasons: bool = True) -> str:
+    if isinstance(value, Interval | Difference):
+        written = shown(value, reasons=reasons)
+    elif pd.isna(value):
+        written = "–"
+    else:
+        written = how(value) if callable(how) else format(value, how)
+    return written.replace("|", r"\|").replace("\n", " ")
+
+
+def package_hash() -> str:
+    """Return 8 hex digits that change when any source file of the package does.
+
+    Returns:
+        The start of a sha256, the same on every machine.
+    """
+    package = Path(__file__).parent.parent
+    digest = hashlib.sha256()
+    for path in sorted(package.rglob("*.py")):
+        digest.update(path.relative_to(package).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()[:8]
+
+
+def source(key: str, *inputs: str) -> str:
+    """Store and return where a figure or a table comes from, the last sentence of its caption.
+
+    Args:
+        key: Name of the sentence, unique within the chapter.
+        inputs: Runs or other committed files that it was made from, as in ``"runs ladder"``.
+
+    Returns:
+        One sentence with the notebook, the inputs and the hash of the code.
+
+    Raises:
+        SerError: If the chapter has not begun.
+    """
+    if _chapter is None:
+        raise SerError("glue.source needs glue.begin(chapter, In) first")
+    made_from = f", from {', '.join(inputs)}" if inputs else ""
+    sentence = f"Source: {_chapter}.ipynb{made_from}; code {package_hash()}."
+    text({key: sentence})
+    return sentence
