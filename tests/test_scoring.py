@@ -58,9 +58,15 @@ def test_experiment_scores_and_differences(predictions, tmp_path, monkeypatch):
     monkeypatch.setenv("SER_RESULTS", str(tmp_path))
     better = predictions.assign(prediction=predictions["truth"])
     for system, table in {"a": predictions, "b": better}.items():
-        info = {"cell": {"corpus": "toy", "model": system}, "key": "k", "measured": {"seconds": 1.5}}
+        folds = [{"fold": 0, "dev_uar": 0.5}, {"fold": 1, "dev_uar": 0.75}]
+        info = {"cell": {"corpus": "toy", "model": system}, "key": "k", "measured": {"seconds": 1.5}, "folds": folds}
         runs.write(runs.Run("toy", system, table, info))
+        runs.write(runs.Run("other", system, table, info))
     table = scoring.experiment("toy", n_resamples=200).set_index("system")
+    assert table["run"].to_dict() == {"a": "toy/a", "b": "toy/b"} and table["dev"].tolist() == [0.625, 0.625]
+    both = scoring.experiment(("toy", "other"), n_resamples=200)
+    assert both["run"].tolist() == ["toy/a", "toy/b", "other/a", "other/b"]
+    assert both["value"].tolist() == [*table["value"], *table["value"]]
     assert table.loc["b", "value"] == 1.0
     assert table.loc["a", "seconds"] == 1.5
     assert scoring.score("toy/a", n_resamples=200) == table.loc["a", "interval"]
@@ -103,6 +109,40 @@ def test_dev_scores_and_seconds_of_grids_networks_and_fusions(predictions, tmp_p
     assert scoring.seconds("toy/network") == 2.0
     # One fusion: its own second, and all that its two Runs took.
     assert scoring.seconds("toy/fusion") == 1.0 + 6.0 + 4.0
+
+
+def test_dev_speakers_choose_one_system_of_each_group():
+    systems = pd.DataFrame(
+        {
+            "corpus": ["b", "a", "b", "a", "b"],
+            "features": ["x", "x", "y", "y", "y"],
+            "dev": [0.5, np.nan, 0.7, 0.1, 0.7],
+            "value": [0.9, 0.8, 0.2, 0.1, 0.3],
+        }
+    )
+    # Of equals the last; what was not chosen by anything is never chosen.
+    assert scoring.chosen(systems)["value"].to_dict() == {"a": 0.1, "b": 0.3}
+    assert scoring.chosen(systems, of="value")["value"].to_dict() == {"a": 0.8, "b": 0.9}
+    assert scoring.chosen(systems, ["corpus", "features"])["value"].to_dict() == {
+        ("a", "x"): 0.8,
+        ("a", "y"): 0.1,
+        ("b", "x"): 0.9,
+        ("b", "y"): 0.3,
+    }
+
+
+def test_fold_sizes_are_those_of_the_corpus_and_the_mean_of_the_folds():
+    # 24 actors in six folds of 4, of whom 16 are trained on and 4 more are dev speakers; 60 clips each.
+    run = runs.find("baselines", corpus="ravdess", features="egemaps", model="logreg")
+    assert scoring.fold_sizes(run) == {
+        "classes": 8,
+        "clips": 1440,
+        "speakers": 24,
+        "folds": 6,
+        "train": 960,
+        "dev": 240,
+        "test": 240,
+    }
 
 
 @pytest.fixture

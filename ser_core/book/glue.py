@@ -22,6 +22,7 @@ _INJECTED = "# Parameters"
 __all__ = [
     "begin",
     "count",
+    "described",
     "figure",
     "listed",
     "markdown",
@@ -199,7 +200,7 @@ def count(n: int, noun: str, plural: str | None = None) -> str:
         >>> count(1, "speaker"), count(3, "corpus", "corpora"), count(0, "corpus", "corpora")
         ('1 speaker', '3 corpora', 'no corpora')
     """
-    return f"{n or 'no':{',' if n else ''}} {noun if n == 1 else plural or f'{noun}s'}"
+    return f"{f'{n:,}' if n else 'no'} {noun if n == 1 else plural or f'{noun}s'}"
 
 
 def listed(names: Iterable[str], none: str = "none") -> str:
@@ -251,8 +252,35 @@ def passage(text: str, key: str) -> None:
     myst_glue(key, _Markdown(text))
 
 
+def described(scores: Mapping[str, object] | pd.Series, digits: int = 0, unit: str = "", *, sign: bool = False) -> str:
+    """Return scores with their names, or groups of such, as the alternative text of a figure tells them.
+
+    Args:
+        scores: Name -> score, an interval, a difference or a float; or heading -> such a mapping.
+        digits: As for `share`.
+        unit: As for `share`.
+        sign: As for `share`.
+
+    Examples:
+        >>> described({"probe": 0.61, "ComParE": 0.58}, unit="%")
+        'probe 61 %, ComParE 58 %'
+        >>> described({"EmoDB": {"probe": 0.75}, "SAVEE": {"probe": 0.612}}, 1)
+        'EmoDB: probe 75.0; SAVEE: probe 61.2'
+    """
+    scores = dict(scores.items())
+    if any(isinstance(score, Mapping) for score in scores.values()):
+        return "; ".join(f"{name}: {described(part, digits, unit, sign=sign)}" for name, part in scores.items())
+    found = {name: score.interval if isinstance(score, Difference) else score for name, score in scores.items()}
+    values = {name: score.value if isinstance(score, Interval) else score for name, score in found.items()}
+    return ", ".join(f"{name} {share(value, digits, unit, sign=sign)}" for name, value in values.items())
+
+
+Rows = pd.DataFrame | Sequence[Mapping[str, object]] | Mapping[str, Iterable]
+"""A table as a frame, row by row, or column by column."""
+
+
 def table(
-    rows: pd.DataFrame | Sequence[Mapping[str, object]],
+    rows: Rows,
     key: str,
     formats: Format | Mapping[str, Format] | None = None,
     *,
@@ -261,7 +289,7 @@ def table(
     """Store a table for ``{glue:md}``; see `markdown` for its look.
 
     Args:
-        rows: The table as the reader sees it, as a frame or row by row.
+        rows: The table as the reader sees it.
         key: Name of the table, unique within the chapter.
         formats: See `markdown`.
         reasons: See `markdown`.
@@ -270,7 +298,7 @@ def table(
 
 
 def markdown(
-    rows: pd.DataFrame | Sequence[Mapping[str, object]],
+    rows: Rows,
     formats: Format | Mapping[str, Format] | None = None,
     *,
     reasons: bool = True,
@@ -278,8 +306,8 @@ def markdown(
     """Return a table as Markdown: what is a number or formatted on the right, what is missing as a dash.
 
     Args:
-        rows: The table as the reader sees it, as a frame, whose index is left out, or row by row. Text may be MyST,
-            such as a citation; intervals and differences are written as in `shown`, on the right.
+        rows: The table as the reader sees it; an index is left out. Text may be MyST, such as a citation; intervals
+            and differences are written as in `shown`, on the right.
         formats: How floats are shown: in all columns of floats, or by column, as in ``{"UAR": ".3f", "share": share}``.
             A column of floats needs it, and ``">"`` puts a column of text on the right.
         reasons: Say why there is no interval where there is none.

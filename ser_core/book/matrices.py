@@ -1,6 +1,6 @@
 """Tables drawn as shaded cells: scores, confusions and whatever else has rows and columns."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import seaborn as sns
@@ -14,8 +14,8 @@ from ser_core.book.style import INK, MUTED, PALETTE
 def heat(
     axes: Axes,
     values: np.ndarray,
-    rows: Sequence[str],
-    columns: Sequence[str],
+    rows: Iterable[str],
+    columns: Iterable[str],
     *,
     low: float = 0.0,
     high: float | None = None,
@@ -39,13 +39,13 @@ def heat(
     Raises:
         ValueError: If the shape of ``values`` is not that of the names.
     """
-    values = np.asarray(values, dtype=float)
+    values, rows, columns = np.asarray(values, dtype=float), list(rows), list(columns)
     if values.shape != (len(rows), len(columns)):
         raise ValueError(f"the table has the shape {values.shape}; expected {(len(rows), len(columns))}")
     # One colour at every opacity: its variable decides what it is on a dark page.
     shades = colors.LinearSegmentedColormap.from_list("", [colors.to_rgba(PALETTE[0], at) for at in (0.0, darkest)])
     look = {"cbar": False, "fmt": "", "annot_kws": {"fontsize": 8, "color": INK}, "vmin": low, "vmax": high}
-    names = {"xticklabels": list(columns), "yticklabels": list(rows)}
+    names = {"xticklabels": columns, "yticklabels": rows}
     sns.heatmap(values, cmap=shades, annot=text, ax=axes, **{**look, **names, **options})
     axes.set_xticks(axes.get_xticks(), columns, rotation=30, ha="right", rotation_mode="anchor")
     axes.set_yticks(axes.get_yticks(), rows, rotation=0)
@@ -53,7 +53,7 @@ def heat(
 
 
 def grid(
-    axes: Axes, scores: np.ndarray, rows: Sequence[str], columns: Sequence[str], *, diagonal: bool = False
+    axes: Axes, scores: np.ndarray, rows: Iterable[str], columns: Iterable[str], *, diagonal: bool = False
 ) -> None:
     """Draw a table of scores, the higher the darker; the highest is bold, a dash is a missing one.
 

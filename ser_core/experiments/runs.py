@@ -235,7 +235,7 @@ def find(experiment: str, **fields: object) -> str:
             raise SerError(f"no Run of '{experiment}' has {asked}; of those before, '{name}' is one of {there}")
     if len(found) > 1:
         apart = {name: found[name].map(str).unique().tolist() for name in found if found[name].map(str).nunique() > 1}
-        apart.pop("system", None)
+        apart = {name: values for name, values in apart.items() if name not in ("system", "run")}
         raise SerError(f"{len(found)} Runs of '{experiment}' have {asked}; they differ in {apart}")
     return f"{experiment}/{found['system'].iloc[0]}"
 
@@ -253,7 +253,7 @@ def _catalogue(experiment: str, stamps: tuple[tuple[str, int], ...]) -> pd.DataF
 
 
 def catalogue(experiment: str | None = None) -> pd.DataFrame:
-    """Return the committed Runs, one row each: experiment, system, and the fields of the resolved cell.
+    """Return the committed Runs, one row each: experiment, system, name of the Run, and the fields of the cell.
 
     Args:
         experiment: Only this experiment's; all if None.
@@ -266,5 +266,5 @@ def catalogue(experiment: str | None = None) -> pd.DataFrame:
         of, _, system = name.partition("/")
         if not isinstance(cell := info(name).get("cell"), dict):
             raise SerError(f"the run.json of '{name}' has no 'cell'; delete it and use: {how_to_make(name)}")
-        rows.append({"experiment": of, "system": system, **cell})
+        rows.append({"experiment": of, "system": system, "run": name, **cell})
     return pd.DataFrame(rows)

@@ -14,31 +14,75 @@ from ser_core.experiments import halves, runs
 Name = str | tuple[str, ...]
 
 
-def experiment(name: str, metric: str = "uar", *, unit: str = "speaker", **options) -> pd.DataFrame:
+def experiment(name: Name, metric: str = "uar", *, unit: str = "speaker", **options) -> pd.DataFrame:
     """Return the Runs of an experiment with a metric of each.
 
     Args:
-        name: Name of the experiment.
+        name: Name of the experiment, or of several.
         metric: One of `ser_core.evaluation.metrics.METRICS`.
         unit: What is resampled: ``speaker``, or ``dialogue`` for a corpus of dialogues whose speakers recur in all
             parts. Such an interval is for other dialogues of these same people, not for other people.
         **options: See `ser_core.evaluation.intervals.from_counts`.
 
     Returns:
-        `ser_core.experiments.runs.catalogue` with the columns ``interval``, ``value`` (its value), and ``seconds`` it
-        took.
+        `ser_core.experiments.runs.catalogue` with the columns ``interval``, ``value`` (its value), ``dev`` (the mean
+        of its `dev_scores`), and ``seconds`` it took.
 
     Raises:
         SerError: If there are no Runs, or a corpus is not of dialogues.
     """
-    table = runs.catalogue(name)
-    names = [f"{name}/{system}" for system in table["system"]]
-    scores = [score(run, metric, unit=unit, **options) for run in names]
+    experiments = [name] if isinstance(name, str) else name
+    table = pd.concat([runs.catalogue(one) for one in experiments], ignore_index=True)
+    scores = [score(run, metric, unit=unit, **options) for run in table["run"]]
     return table.assign(
         interval=scores,
         value=[found.value for found in scores],
-        seconds=[runs.info(run)["measured"]["seconds"] for run in names],
+        dev=[dev_scores(run).mean() for run in table["run"]],
+        seconds=[runs.info(run)["measured"]["seconds"] for run in table["run"]],
     )
+
+
+def chosen(table: pd.DataFrame, by: str | list[str] = "corpus", of: str = "dev") -> pd.DataFrame:
+    """Return the system that dev speakers choose in each group: the row with the highest dev score.
+
+    Args:
+        table: Systems, as from `experiment`.
+        by: The columns that make the groups.
+        of: The column that is compared; ``value`` gives the best on test speakers, which is no result.
+
+    Returns:
+        One row a group, with the group as its index, sorted by it; of equals the last.
+
+    Examples:
+        >>> systems = pd.DataFrame({"corpus": ["b", "a", "b"], "dev": [0.5, 0.6, 0.7], "value": [0.6, 0.5, 0.4]})
+        >>> chosen(systems)["value"].to_dict()
+        {'a': 0.5, 'b': 0.4}
+    """
+    ordered = table.sort_values(of, kind="stable", na_position="first")
+    return ordered.drop_duplicates(by, keep="last").set_index(by).sort_index()
+
+
+def fold_sizes(name: str) -> dict[str, int]:
+    """Return how large the corpus of a Run is, and how many clips each part of its folds has on average.
+
+    Args:
+        name: Name of a Run, ``<experiment>/<system>``.
+
+    Returns:
+        ``classes``, ``clips``, ``speakers``, ``folds``, and the clips of ``train``, ``dev`` and ``test``.
+
+    Raises:
+        SerError: If there is no such Run.
+    """
+    facts = runs.info(name)
+    clips, folds = corpora.table(facts["cell"]["corpus"]), pd.DataFrame(facts["folds"])
+    return {
+        "classes": clips["emotion"].nunique(),
+        "clips": len(clips),
+        "speakers": clips["speaker"].nunique(),
+        "folds": folds["fold"].nunique(),
+        **{part: round(folds[f"n_{part}"].mean()) for part in ("train", "dev", "test")},
+    }
 
 
 def score(name: Name, metric: str = "uar", *, unit: str = "speaker", **options) -> intervals.Interval:
