@@ -166,7 +166,13 @@ def share(value: float, digits: int = 1, unit: str = "", *, sign: bool = False) 
 
 
 def span(values: Iterable[float], digits: int = 1, unit: str = "", *, sign: bool = False) -> str:
-    """Return the least and the largest of some shares in percent, see `share`.
+    """Return the least and the largest of some shares in percent, or one if both read alike.
+
+    Args:
+        values: The shares.
+        digits: As for `share`.
+        unit: As for `share`.
+        sign: As for `share`.
 
     Examples:
         >>> span([0.5, 0.61, 0.42]), span([0.031, -0.02], unit="points", sign=True), span([0.5, 0.5], 0, "%")
