@@ -74,6 +74,8 @@ def test_what_has_no_one_reading_is_refused(glued, value, kind):
 
 def test_shares_are_rounded_once_and_never_minus_zero():
     assert glue.share(-0.0004) == "0.0" and glue.share(-0.0004, sign=True) == "+0.0"
+    # As floats 0.05 and 0.65 are a little more than that; numpy's own round would say 0.0 and 0.6.
+    assert glue.share(np.float64(0.0005)) == "0.1" and glue.share(np.float64(0.0065)) == "0.7"
     assert glue.share(0.125, 0) == "12" and glue.share(0.031, 0, "points", sign=True) == "+3 points"
     with pytest.raises(SerError, match="a share of nan cannot be shown"):
         glue.share(np.nan)

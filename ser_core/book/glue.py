@@ -161,8 +161,8 @@ def share(value: float, digits: int = 1, unit: str = "", *, sign: bool = False) 
     """
     if not math.isfinite(value):
         raise SerError(f"a share of {value} cannot be shown; expected a finite number")
-    # Adding 0.0 after rounding turns -0.0 into 0.0.
-    return f"{round(100 * value, digits) + 0.0:{'+' if sign else ''}.{digits}f} {unit}".rstrip()
+    # Numpy's own round is not exact. Adding 0.0 afterwards turns -0.0 into 0.0.
+    return f"{round(float(100 * value), digits) + 0.0:{'+' if sign else ''}.{digits}f} {unit}".rstrip()
 
 
 def span(values: Iterable[float], digits: int = 1, unit: str = "", *, sign: bool = False) -> str:
