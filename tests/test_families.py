@@ -1,6 +1,7 @@
 import itertools
 
 import numpy as np
+import pandas as pd
 import pytest
 from predictions import CLASSES, system
 from scipy import stats
@@ -164,6 +165,18 @@ def test_clear_is_a_small_p_value_and_an_interval_that_does_not_touch_zero():
     assert not families.clear(found(0.001, 0.05, slack=0.002), 0.01)
     assert not families.clear(found(np.nan, np.nan, refusal="4 speakers, fewer than 5"), 0.01)
     assert not families.clear(found(0.01, 0.05), np.nan)
+
+
+def test_differences_that_are_there_already_become_a_family():
+    def difference(p, low, refusal=None):
+        return comparisons.Difference(Interval(0.03, low, 0.05, 0.95, "", "speaker", 20, refusal), p, "Student's t")
+
+    found = {"a": difference(0.01, 0.01), "b": difference(0.04, -0.01), "c": difference(0.001, np.nan, "few speakers")}
+    table = families.corrected(pd.Series(found))
+    # Two of them are in the family: 2 * 0.01, and 0.04.
+    assert table["p_adjusted"].to_dict() == {"a": 0.02, "b": 0.04, "c": pytest.approx(np.nan, nan_ok=True)}
+    assert table["clear"].to_dict() == {"a": True, "b": False, "c": False}
+    assert list(table["difference"]) == list(found.values()) and set(table["correction"]) == {"Holm"}
 
 
 def test_holm_by_hand():

@@ -210,3 +210,32 @@ def test_names_without_colours_have_the_palettes():
     words = axes.artists[0].get_children()[0].get_children()
     assert [word._text.get_color() for word in words] == list(style.PALETTE[:2])
     plt.close(figure)
+
+
+def test_histogram_marks_single_scores_in_their_order():
+    figure, axes = figures.panels(2)
+    figures.histogram(axes, [0.5, 0.6, 0.6], {"high": (0.9, style.PALETTE[1]), "low": (0.4, style.PALETTE[2])})
+    assert sum(bar.get_height() for bar in axes.patches) == 3
+    assert [text.get_text() for text in axes.texts] == ["low: 40.0", "high: 90.0"]
+    assert [list(line.get_xdata()) for line in axes.lines] == [[40, 40], [90, 90]]
+    assert axes.lines[0].get_ydata()[1] < axes.lines[1].get_ydata()[1] < axes.get_ylim()[1]
+    plt.close(figure)
+
+
+def test_edge_labels_keep_their_distance_and_their_order():
+    figure, axes = figures.panels(2)
+    axes.set(xlim=(0, 10), ylim=(0, 100))
+    figures.edge_labels(axes, [1, 2, 3], [51, 50, 80], ["b", "a", "c"], colours=list(style.PALETTE[:3]), gap=5)
+    at = {text.get_text(): text.xy for text in axes.texts}
+    assert {x for x, _ in at.values()} == {10}
+    assert at["b"][1] - at["a"][1] == 5 and at["c"][1] - at["b"][1] > 5
+    # A line leads from each point to its name.
+    assert sorted(line.get_xydata()[0].tolist() for line in axes.lines) == [[1, 51], [2, 50], [3, 80]]
+    plt.close(figure)
+
+
+def test_grouped_rows_say_where_they_are():
+    figure, axes = figures.panels(2)
+    assert figures.grouped_rows(axes, {"RAVDESS": ["a", "b"], "EmoDB": ["a"]}) == [1, 2, 4]
+    assert [tick.get_fontweight() for tick in axes.get_yticklabels()] == ["bold", "normal", "normal", "bold", "normal"]
+    plt.close(figure)

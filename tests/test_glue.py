@@ -84,11 +84,26 @@ def test_shares_are_rounded_once_and_never_minus_zero():
     assert glue.span([0.301, 0.304], 0, "%") == "30 %"
 
 
+def test_shares_that_are_written_alike_are_glued_together(glued):
+    glue.shares("%", 0, {f"uar_{name}": value for name, value in {"a": 0.5, "b": 0.61}.items()}, best=0.7)
+    glue.shares(sign=True, gain=0.031)
+    assert glued == {"uar_a": "50\xa0%", "uar_b": "61\xa0%", "best": "70\xa0%", "gain": "+3.1"}
+
+
+def test_scores_are_described_with_their_names_and_headings():
+    gain = Difference(Interval(0.031, 0.01, 0.052, 0.95, "expanded", "speaker", 24), 0.004, "exact")
+    assert glue.described({"a": KEPT, "b": gain, "c": 0.5}, 1) == "a 61.2, b 3.1, c 50.0"
+    groups = {"RAVDESS": pd.Series({"a": KEPT}), "EmoDB": {"b": gain}}
+    assert glue.described(groups, 1, "points", sign=True) == "RAVDESS: a +61.2 points; EmoDB: b +3.1 points"
+    assert glue.described({"a": (KEPT, 0.5)}, unit="%") == "a 61 and 50 %"
+
+
 def test_source_names_chapter_inputs_and_code(glued):
     glue.begin("01_x", [""])
     sentence = f"Source: 01_x.ipynb, from runs ladder, published.yaml; code {glue.package_hash()}."
     assert glue.source("source_x", "runs ladder", "published.yaml") == sentence
     assert glued == {"source_x": sentence}
+    assert glue.source("source_x", "published.yaml", runs="ladder") == sentence
 
 
 def test_table_writes_intervals_and_differences_on_the_right():
@@ -100,6 +115,19 @@ def test_table_writes_intervals_and_differences_on_the_right():
         "| b | 50.0 | – |",
     ]
     assert "| b | 50.0 (no interval: 4 speakers, fewer than 5) |" in glue.markdown(rows, {"p": ".3f"})
+
+
+def test_table_shows_its_index_if_that_has_a_name():
+    frame = pd.DataFrame({"years": ["3 to 4", "5"], "n": [0.5, 1.0]}, index=pd.Index([("a", "x"), ("b", "y")]))
+    assert glue.markdown(frame, ".1f", index=["corpus", "system"], right=["years"]).splitlines() == [
+        "| corpus | system | years | n |",
+        "| :--- | :--- | ---: | ---: |",
+        "| a | x | 3 to 4 | 0.5 |",
+        "| b | y | 5 | 1.0 |",
+    ]
+    assert glue.markdown(frame, ".1f").startswith("| years | n |")
+    with pytest.raises(SerError, match=r"columns \['year'\], which the table does not have"):
+        glue.markdown(frame, ".1f", right=["year"])
 
 
 def test_table_needs_formats_for_floats_and_escapes_pipes():

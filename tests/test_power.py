@@ -78,6 +78,24 @@ def test_errors_of_all_pairs_are_those_of_single_differences():
         power.paired_errors([systems[0], systems[1].iloc[10:]])
 
 
+def test_median_detectable_difference_leaves_out_what_is_refused():
+    one = intervals.Interval(0.02, 0.0, 0.04, 0.95, "expanded", "speaker", 10)
+    found = [Difference(one, 0.5, "exact permutation", error, 9) for error in (0.01, 0.03, 0.02)]
+    refused = Difference(one, 0.5, "exact permutation")
+    assert power.median_detectable([*found, refused]) == power.detectable(0.02, 9)
+    assert np.isnan(power.median_detectable([refused]))
+
+
+def test_scores_of_four_speakers_are_those_of_their_clips_alone():
+    table = system(0.5, speakers=6, clips=120, seeds=2, seed=1)
+    found = power.scores_of_some(table)
+    assert len(found) == 15
+    some = tuple(sorted(table["speaker"].unique())[1:5])
+    part = table[table["speaker"].isin(some)]
+    by_seed = [f1_score(rows["truth"], rows["prediction"], average="macro") for _, rows in part.groupby("seed")]
+    assert found[some] == pytest.approx(np.mean(by_seed))
+
+
 def test_what_four_speakers_would_say_is_counted_over_all_sets_and_pairs_of_seeds():
     a, b = system(0.5, speakers=6, clips=120, seeds=2, seed=1), system(0.4, speakers=6, clips=120, seeds=2, seed=2)
     found = power.of_some(a, b)

@@ -124,3 +124,30 @@ def test_statements_are_numbers_of_a_study_that_has_them(tmp_path):
     path.write_text(yaml.safe_dump(studies))
     with pytest.raises(SerError, match=r"study 'ravdess-khan-si' states \['uar_xlsr'\] that are no numbers"):
         literature.published_statements("ravdess-khan-si", path)
+
+
+def test_published_figures_stand_in_one_row_a_study():
+    table = literature.beside({"emodb-wagner": "uar", "ravdess-khan-si": "macro_f1"}, ascending=False)
+    assert table["corpus"].tolist() == ["EmoDB", "RAVDESS"] and table["new speakers"].tolist() == ["yes", "yes"]
+    assert table["source"].tolist() == ["{cite:t}`wagner2023`", "{cite:t}`khan2026`"]
+    assert table["percent"][0].startswith("UAR: wav2vec 2.0 large robust tuned on MSP-Podcast + SVM 93.4; ComParE")
+    # The text encoder is left out, and the best stands first.
+    assert table["percent"][1].startswith("macro F1: XLS-R 300M ") and "RoBERTa (text)" not in table["percent"][1]
+
+
+def test_sizes_of_published_encoders_are_those_of_their_configurations():
+    import torch
+    from transformers import AutoModel, HubertConfig, Wav2Vec2Config, WavLMConfig
+
+    large = {"hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16, "intermediate_size": 4096}
+    xls = large | {"feat_extract_norm": "layer", "do_stable_layer_norm": True, "conv_bias": True}
+    made = {
+        "wav2vec 2.0 base": Wav2Vec2Config(),
+        "HuBERT base": HubertConfig(),
+        "WavLM base": WavLMConfig(),
+        "WavLM large": WavLMConfig(**large, feat_extract_norm="layer", do_stable_layer_norm=True),
+        "XLS-R 300M": Wav2Vec2Config(**xls),
+    }
+    with torch.device("meta"):
+        sizes = {name: AutoModel.from_config(config).num_parameters() for name, config in made.items()}
+    assert sizes == literature.PARAMETERS

@@ -68,11 +68,18 @@ def test_experiment_scores_and_differences(predictions, tmp_path, monkeypatch):
     assert both["run"].tolist() == ["toy/a", "toy/b", "other/a", "other/b"]
     assert both["value"].tolist() == [*table["value"], *table["value"]]
     assert table.loc["b", "value"] == 1.0
-    assert table.loc["a", "seconds"] == 1.5
+    # 1.5 seconds for two folds.
+    assert table.loc["a", "seconds"] == 0.75
     assert scoring.score("toy/a", n_resamples=200) == table.loc["a", "interval"]
     assert scoring.score("toy/a", "wa").value == accuracy_score(predictions["truth"], predictions["prediction"])
+    some = scoring.systems({("toy", "better"): "toy/b", ("toy", "poorer"): "toy/a"}, n_resamples=200)
+    assert some["interval"]["toy", "poorer"] == table.loc["a", "interval"]
+    assert some["run"].tolist() == ["toy/b", "toy/a"] and some["seconds"].tolist() == [0.75, 0.75]
     pairs = pd.DataFrame({"first": ["toy/b", "toy/a"], "second": ["toy/a", "toy/a"]})
     compared = scoring.differences(pairs, n_resamples=500)
+    named = scoring.differences({"better": ("toy/b", "toy/a"), "itself": ("toy/a", "toy/a")}, n_resamples=500)
+    assert named.index.tolist() == ["better", "itself"]
+    pd.testing.assert_frame_equal(named.reset_index(drop=True), compared)
     assert compared["value"].tolist() == pytest.approx([1 - table.loc["a", "value"], 0.0])
     # The other one of the family, a system against itself, differs in no swap, so that it costs nothing.
     assert compared["p_adjusted"].tolist() == pytest.approx([compared["p"].iloc[0], 1.0])

@@ -103,6 +103,26 @@ def reference(
         axes.annotate(label, place, xytext=offset, textcoords="offset points", **words)
 
 
+def grouped_rows(axes: Axes, groups: Mapping[str, Iterable[str]]) -> list[int]:
+    """Give an axes a row for each name, under the headings of their groups in bold; see `rows`.
+
+    Args:
+        axes: Where to draw.
+        groups: Heading -> names of its rows.
+
+    Returns:
+        Where the rows are, in units of the axes, without the headings.
+    """
+    groups = {heading: list(names) for heading, names in groups.items()}
+    rows(axes, [label for heading, names in groups.items() for label in (heading, *names)])
+    at, row = [], 0
+    for names in groups.values():
+        axes.yaxis.get_major_ticks()[row].label1.set_fontweight("bold")
+        at += range(row + 1, row + 1 + len(names))
+        row += 1 + len(names)
+    return at
+
+
 def forest(
     axes: Axes,
     estimates: Sequence[Estimate],
@@ -157,7 +177,7 @@ def _ends(estimate: Estimate) -> tuple[float, float, float]:
 
 def grouped_forest(
     axes: Axes,
-    groups: Mapping[str, Mapping[str, Estimate]],
+    groups: Mapping[str, Mapping[str, Estimate] | pd.Series],
     *,
     colours: Mapping[str, str] | None = None,
     references: Mapping[str, float] | float | None = None,
@@ -167,7 +187,7 @@ def grouped_forest(
 
     Args:
         axes: Where to draw.
-        groups: Heading -> name of each row -> its score or difference.
+        groups: Heading -> name of each row -> its score or difference; a series will do.
         colours: Name of a row -> its colour; those not named have the palette's first.
         references: A value in the same unit to mark beside the rows of each group, such as chance; or one for some
             headings.
@@ -176,21 +196,21 @@ def grouped_forest(
     Raises:
         ValueError: If a name in ``colours`` or ``references`` is no row or no heading.
     """
-    colours = colours or {}
+    groups, colours = {heading: dict(part) for heading, part in groups.items()}, colours or {}
     references = references if isinstance(references, Mapping) else dict.fromkeys(groups, references)
-    labels = [label for heading, rows in groups.items() for label in (heading, *rows)]
-    unknown = (set(colours) - {label for rows in groups.values() for label in rows}) | (set(references) - set(groups))
+    labels = [label for heading, part in groups.items() for label in (heading, *part)]
+    unknown = (set(colours) - {label for part in groups.values() for label in part}) | (set(references) - set(groups))
     if unknown:
         raise ValueError(f"no row or heading is called {sorted(unknown)}; there are {labels}")
     # A heading is a row of which nothing can be drawn.
-    drawn = [estimate for rows in groups.values() for estimate in (np.nan, *rows.values())]
+    drawn = [estimate for part in groups.values() for estimate in (np.nan, *part.values())]
     forest(axes, drawn, labels, colours=[colours.get(label, PALETTE[0]) for label in labels], reasons=reasons)
+    grouped_rows(axes, groups)
     first = 0
-    for heading, rows in groups.items():
-        axes.yaxis.get_major_ticks()[first].label1.set_fontweight("bold")
+    for heading, part in groups.items():
         if references.get(heading) is not None:
-            reference(axes, x=references[heading], span=[first + 0.5, first + len(rows) + 0.5])
-        first += 1 + len(rows)
+            reference(axes, x=references[heading], span=[first + 0.5, first + len(part) + 0.5])
+        first += 1 + len(part)
 
 
 def dumbbell(
@@ -309,6 +329,47 @@ def dots(
             cloud.set(edgecolor=cloud.get_facecolor(), facecolor=PAPER)
     rows(axes, labels.values())
     axes.set_ylabel("")
+
+
+def histogram(axes: Axes, scores: Sequence[float], marks: Mapping[str, tuple[float, str]]) -> None:
+    """Draw how scores are distributed, and above it where some single ones lie.
+
+    Args:
+        axes: Where to draw.
+        scores: The scores.
+        marks: Name -> a score to mark, and its colour.
+    """
+    sns.histplot(x=100 * np.asarray(scores), bins=60, color=PALETTE[0], alpha=0.35, linewidth=0, ax=axes)
+    top = axes.get_ylim()[1]
+    for height, (name, (score, colour)) in enumerate(sorted(marks.items(), key=lambda mark: mark[1][0])):
+        level = top * (1.08 + 0.17 * height)
+        axes.plot([100 * score, 100 * score], [0, level], color=colour, linewidth=1.2)
+        note(axes, 100 * score - 0.5, level, f"{name}: {100 * score:.1f}", colour=colour, ha="right", fontsize=8)
+    axes.set(ylabel="", yticks=[], ylim=(0, top * (1.02 + 0.17 * len(marks))))
+    axes.spines["left"].set_visible(False)
+
+
+def edge_labels(
+    axes: Axes, x: Sequence[float], y: Sequence[float], labels: Sequence[str], *, colours: Sequence[str], gap: float
+) -> None:
+    """Name points at the right edge of an axes, in the order of their heights, no closer than can be read.
+
+    Args:
+        axes: Where to draw; its limits are final.
+        x: Where each point is.
+        y: How high each is.
+        labels: Its name.
+        colours: Colour of its name.
+        gap: The least distance of two names, in units of the axes.
+    """
+    order, edge = np.argsort(y), axes.get_xlim()[1]
+    steps, wanted = gap * np.arange(len(order)), np.asarray(y, dtype=float)[order]
+    heights = np.maximum.accumulate(wanted - steps) + steps
+    heights -= (heights - wanted).mean()
+    for number, height in zip(order, heights, strict=True):
+        axes.plot([x[number], edge], [y[number], height], color=GRID, linewidth=0.7, zorder=0)
+        place = {"xytext": (4, 0), "textcoords": "offset points", "annotation_clip": False}
+        axes.annotate(labels[number], (edge, height), **{**_SMALL, **place, "color": colours[number]})
 
 
 def diagonal(axes: Axes) -> None:

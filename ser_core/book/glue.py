@@ -29,6 +29,7 @@ __all__ = [
     "package_hash",
     "passage",
     "share",
+    "shares",
     "shown",
     "source",
     "span",
@@ -113,6 +114,24 @@ def text(values: Mapping[str, object] | None = None, /, **more: object) -> None:
         except SerError as error:
             raise SerError(f"glue.text, key '{key}': {error}") from None
         myst_glue(key, written.replace(" %", "\N{NO-BREAK SPACE}%"), display=False)
+
+
+def shares(
+    unit: str = "", digits: int = 1, values: Mapping[str, float] | None = None, *, sign: bool = False, **more: float
+) -> None:
+    """Store shares that are written alike under their keys, each as by `share`.
+
+    Args:
+        unit: As for `share`.
+        digits: As for `share`.
+        values: Key -> share, for keys that are computed.
+        sign: As for `share`.
+        **more: Key and share, for keys that are not.
+
+    Raises:
+        SerError: If a share is no finite number.
+    """
+    text({key: share(value, digits, unit, sign=sign) for key, value in {**(values or {}), **more}.items()})
 
 
 def shown(value: object, *, reasons: bool = True) -> str:
@@ -262,7 +281,7 @@ def described(scores: Mapping[str, object] | pd.Series, digits: int = 0, unit: s
     """Return scores with their names, or groups of such, as the alternative text of a figure tells them.
 
     Args:
-        scores: Name -> score, an interval, a difference or a float; or heading -> such a mapping.
+        scores: Name -> score, an interval, a difference or a float, or several of them; or heading -> such a mapping.
         digits: As for `share`.
         unit: As for `share`.
         sign: As for `share`.
@@ -272,13 +291,20 @@ def described(scores: Mapping[str, object] | pd.Series, digits: int = 0, unit: s
         'probe 61 %, ComParE 58 %'
         >>> described({"EmoDB": {"probe": 0.75}, "SAVEE": {"probe": 0.612}}, 1)
         'EmoDB: probe 75.0; SAVEE: probe 61.2'
+        >>> described({"EmoDB": (0.6, 0.75), "SAVEE": (0.4, 0.61)}, unit="%")
+        'EmoDB 60 and 75 %, SAVEE 40 and 61 %'
     """
     scores = dict(scores.items())
-    if any(isinstance(score, Mapping) for score in scores.values()):
+    if any(isinstance(score, Mapping | pd.Series) for score in scores.values()):
         return "; ".join(f"{name}: {described(part, digits, unit, sign=sign)}" for name, part in scores.items())
-    found = {name: score.interval if isinstance(score, Difference) else score for name, score in scores.items()}
-    values = {name: score.value if isinstance(score, Interval) else score for name, score in found.items()}
-    return ", ".join(f"{name} {share(value, digits, unit, sign=sign)}" for name, value in values.items())
+    told = {name: score if isinstance(score, tuple) else (score,) for name, score in scores.items()}
+    told = {name: [share(_value(score), digits, sign=sign) for score in several] for name, several in told.items()}
+    return ", ".join(f"{name} {' and '.join(several)} {unit}".rstrip() for name, several in told.items())
+
+
+def _value(score: Interval | Difference | float) -> float:
+    score = score.interval if isinstance(score, Difference) else score
+    return score.value if isinstance(score, Interval) else score
 
 
 Rows = pd.DataFrame | Sequence[Mapping[str, object]] | Mapping[str, Iterable]
@@ -289,8 +315,7 @@ def table(
     rows: Rows,
     key: str,
     formats: Format | Mapping[str, Format] | None = None,
-    *,
-    reasons: bool = True,
+    **options: object,
 ) -> None:
     """Store a table for ``{glue:md}``; see `markdown` for its look.
 
@@ -298,31 +323,35 @@ def table(
         rows: The table as the reader sees it.
         key: Name of the table, unique within the chapter.
         formats: See `markdown`.
-        reasons: See `markdown`.
+        **options: As for `markdown`.
     """
-    passage(markdown(rows, formats, reasons=reasons), key)
+    passage(markdown(rows, formats, **options), key)
 
 
 def markdown(
     rows: Rows,
     formats: Format | Mapping[str, Format] | None = None,
     *,
+    index: str | Sequence[str] = (),
+    right: Sequence[str] = (),
     reasons: bool = True,
 ) -> str:
     """Return a table as Markdown: what is a number or formatted on the right, what is missing as a dash.
 
     Args:
-        rows: The table as the reader sees it; an index is left out. Text may be MyST, such as a citation; intervals
-            and differences are written as in `shown`, on the right.
+        rows: The table as the reader sees it. Text may be MyST, such as a citation; intervals and differences are
+            written as in `shown`, on the right.
         formats: How floats are shown: in all columns of floats, or by column, as in ``{"UAR": ".3f", "share": share}``.
-            A column of floats needs it, and ``">"`` puts a column of text on the right.
+            A column of floats needs it.
+        index: What the index is called, or its levels, to show it in front; else it is left out.
+        right: Columns of text that stand on the right, too.
         reasons: Say why there is no interval where there is none.
 
     Returns:
         A pipe table.
 
     Raises:
-        SerError: If a float has no format, or a format names no column.
+        SerError: If a column of floats has no format, or ``formats`` or ``right`` names no column.
 
     Examples:
         >>> print(markdown([{"corpus": "a", "clips": 24, "UAR": 0.5}], share))
@@ -331,14 +360,16 @@ def markdown(
         | a | 24 | 50.0 |
     """
     frame = pd.DataFrame(rows)
+    if index:
+        frame = frame.reset_index(names=[index] if isinstance(index, str) else list(index))
     floats = [name for name in frame if pd.api.types.is_float_dtype(frame[name])]
     formats = dict.fromkeys(floats, formats) if isinstance(formats, str) or callable(formats) else formats or {}
-    if unknown := sorted(set(formats) - set(frame)):
+    if unknown := sorted({*formats, *right} - set(frame)):
         raise SerError(f"formats name the columns {unknown}, which the table does not have: {list(frame)}")
     if bare := [name for name in floats if name not in formats]:
         raise SerError(f"the columns {bare} are floats: say in formats how many digits they show")
-    right = [name in formats or _numbers(frame[name]) for name in frame]
-    lines = [[_cell(str(name)) for name in frame], ["---:" if numbers else ":---" for numbers in right]]
+    sides = ["---:" if name in right or name in formats or _numbers(frame[name]) else ":---" for name in frame]
+    lines = [[_cell(str(name)) for name in frame], sides]
     lines += [
         [_cell(value, formats.get(name, ""), reasons) for name, value in zip(frame, row, strict=True)]
         for row in frame.itertuples(index=False)
@@ -373,12 +404,13 @@ def package_hash() -> str:
     return digest.hexdigest()[:8]
 
 
-def source(key: str, *inputs: str) -> str:
+def source(key: str, *inputs: str, runs: str = "") -> str:
     """Store and return where a figure or a table comes from, the last sentence of its caption.
 
     Args:
         key: Name of the sentence, unique within the chapter.
         inputs: Runs or other committed files that it was made from, as in ``"runs ladder"``.
+        runs: Experiments, with spaces between them, that stand before them: ``"a b"`` for ``"runs a", "runs b"``.
 
     Returns:
         One sentence with the notebook, the inputs and the hash of the code.
@@ -388,6 +420,7 @@ def source(key: str, *inputs: str) -> str:
     """
     if _chapter is None:
         raise SerError("glue.source needs glue.begin(chapter, In) first")
+    inputs = [*(f"runs {experiment}" for experiment in runs.split()), *inputs]
     made_from = f", from {', '.join(inputs)}" if inputs else ""
     sentence = f"Source: {_chapter}.ipynb{made_from}; code {package_hash()}."
     text({key: sentence})

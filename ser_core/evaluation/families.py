@@ -63,16 +63,31 @@ def differences(
         adjusted[within] = step_down([both[number] for number in within], **drawn)
     else:
         adjusted = holm_of(found)
-    return pd.DataFrame(
-        {
-            "difference": found,
-            "value": [one.interval.value for one in found],
-            "p": [one.p_value for one in found],
-            "p_adjusted": adjusted,
-            "clear": [clear(one, p) for one, p in zip(found, adjusted, strict=True)],
-            "correction": "max-T" if swaps else "Holm",
-        }
-    )
+    return _table(pd.Series(found, dtype=object), adjusted, "max-T" if swaps else "Holm")
+
+
+def corrected(differences: pd.Series) -> pd.DataFrame:
+    """Return a family of differences that are there already, with p-values adjusted by `holm_of`.
+
+    Args:
+        differences: The differences, with any index.
+
+    Returns:
+        As `differences`, with the same index.
+    """
+    return _table(differences, holm_of(list(differences)), "Holm")
+
+
+def _table(found: pd.Series, adjusted: np.ndarray, correction: str) -> pd.DataFrame:
+    columns = {
+        "difference": found,
+        "value": [one.interval.value for one in found],
+        "p": [one.p_value for one in found],
+        "p_adjusted": adjusted,
+        "clear": [clear(one, p) for one, p in zip(found, adjusted, strict=True)],
+        "correction": correction,
+    }
+    return pd.DataFrame(columns, index=found.index)
 
 
 def clear(difference: Difference, p_adjusted: float) -> bool:

@@ -1,7 +1,7 @@
 """What a comparison could have found: detectable differences, equivalence, and what few speakers decide."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -47,6 +47,11 @@ def detectable(error: float, freedom: float, *, power: float = POWER, alpha: flo
 def detectable_in(difference: Difference) -> float:
     """Return the minimal detectable difference of a comparison, from its own standard error; NaN if it is refused."""
     return detectable(difference.error, difference.freedom)
+
+
+def median_detectable(differences: Iterable[Difference]) -> float:
+    """Return the median of `detectable_in` over comparisons; refused ones do not count, NaN if all are."""
+    return float(pd.Series([detectable_in(one) for one in differences], dtype=float).median())
 
 
 def speakers_needed(error: float, n_speakers: int, difference: float) -> int:
@@ -145,6 +150,33 @@ def paired_errors(
     draws = bootstrap.resampled(tables, function, n_resamples, np.random.default_rng(seed), same_seeds=True)
     pairs = itertools.combinations(draws, 2)
     return np.array([bootstrap.spread(a - b, g).error for a, b in pairs])
+
+
+def scores_of_some(
+    predictions: pd.DataFrame, metric: str = "macro_f1", *, n_speakers: int = 4, unit: str = "speaker"
+) -> pd.Series:
+    """Return the scores that a test on a few of the speakers would have printed, the mean over seeds.
+
+    Args:
+        predictions: Predictions of a system for all speakers.
+        metric: One of `ser_core.evaluation.metrics.METRICS`.
+        n_speakers: How many speakers are tested.
+        unit: What a speaker is.
+
+    Returns:
+        One score a set of ``n_speakers`` speakers, for all sets, indexed by the speakers of the set in order.
+
+    Examples:
+        >>> table = pd.DataFrame({"clip": list("abc"), "speaker": list("uvw"), "truth": "sad", "prediction": "sad"})
+        >>> scores_of_some(table.assign(prediction=["happy", "sad", "sad"]), "wa", n_speakers=2).tolist()
+        [0.5, 0.5, 1.0]
+    """
+    classes = metrics.class_names(predictions)
+    sets = list(itertools.combinations(range(predictions[unit].nunique()), n_speakers))
+    tables = intervals.counts(predictions, unit, classes)[:, np.array(sets)].sum(axis=2)
+    names = sorted(predictions[unit].unique())
+    index = pd.MultiIndex.from_tuples([[names[at] for at in some] for some in sets])
+    return pd.Series(metrics.metric(metric, classes)(tables).mean(axis=0), index=index)
 
 
 def of_some(

@@ -1,5 +1,6 @@
 """Scores of Runs, and differences between them."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -25,20 +26,40 @@ def experiment(name: Name, metric: str = "uar", *, unit: str = "speaker", **opti
         **options: See `ser_core.evaluation.intervals.from_counts`.
 
     Returns:
-        `ser_core.experiments.runs.catalogue` with the columns ``interval``, ``value`` (its value), ``dev`` (the mean
-        of its `dev_scores`), and ``seconds`` it took.
+        `ser_core.experiments.runs.catalogue` with the columns of `systems`.
 
     Raises:
         SerError: If there are no Runs, or a corpus is not of dialogues.
     """
     experiments = [name] if isinstance(name, str) else name
     table = pd.concat([runs.catalogue(one) for one in experiments], ignore_index=True)
+    scores = systems(table["run"], metric, unit=unit, **options)
+    return table.assign(**scores.drop(columns="run"))
+
+
+def systems(names: Mapping | pd.Series, metric: str = "uar", *, unit: str = "speaker", **options) -> pd.DataFrame:
+    """Return a metric of some Runs, and what else a table of systems shows.
+
+    Args:
+        names: Key -> name of the Run; keys may be tuples, as of corpus and system.
+        metric: One of `ser_core.evaluation.metrics.METRICS`.
+        unit: What is resampled, as for `experiment`.
+        **options: See `ser_core.evaluation.intervals.from_counts`.
+
+    Returns:
+        One row a Run, indexed by the keys: ``run`` (its name), ``interval``, ``value`` (of the interval), ``dev`` (the
+        mean of its `dev_scores`), and `seconds`.
+
+    Raises:
+        SerError: If there is no such Run, or a corpus is not of dialogues.
+    """
+    table = pd.Series(names, name="run", dtype=object).to_frame()
     scores = [score(run, metric, unit=unit, **options) for run in table["run"]]
     return table.assign(
         interval=scores,
         value=[found.value for found in scores],
         dev=[dev_scores(run).mean() for run in table["run"]],
-        seconds=[runs.info(run)["measured"]["seconds"] for run in table["run"]],
+        seconds=[seconds(run) for run in table["run"]],
     )
 
 
@@ -177,13 +198,16 @@ def _factor(name: str) -> float:
     return halves.factor(cell["corpus"])
 
 
-def differences(pairs: pd.DataFrame, metric: str = "uar", *, unit: str = "speaker", **options) -> pd.DataFrame:
+def differences(
+    pairs: pd.DataFrame | Mapping, metric: str = "uar", *, unit: str = "speaker", **options
+) -> pd.DataFrame:
     """Return paired differences of Runs, with p-values adjusted for the family they form.
 
     Args:
         pairs: One row a comparison, with the columns ``first`` and ``second``: names of Runs, see `predictions_of`.
             A column ``as_trained``, if there is one, says where seeds are taken as they are, see
-            `ser_core.evaluation.comparisons.difference`. Other columns are kept.
+            `ser_core.evaluation.comparisons.difference`. Other columns are kept. Or key -> the two names; the keys are
+            then the index.
         metric: One of `ser_core.evaluation.metrics.METRICS`.
         unit: What is resampled, and swapped by, as for `experiment`.
         **options: See `ser_core.evaluation.comparisons.difference`.
@@ -196,6 +220,8 @@ def differences(pairs: pd.DataFrame, metric: str = "uar", *, unit: str = "speake
         RefusalError: If two Runs are of merged corpora that have no interval, see `why_merged_refused`.
         SerError: If a Run is not there, two Runs do not cover the same clips, or a corpus is not of dialogues.
     """
+    if isinstance(pairs, Mapping):
+        pairs = pd.DataFrame(list(pairs.values()), columns=["first", "second"], index=pd.Index(list(pairs)))
     found = {name: predictions_of(name, unit) for name in {*pairs["first"], *pairs["second"]}}
     for name, table in found.items():
         if why := why_merged_refused(name, table, metric, unit):

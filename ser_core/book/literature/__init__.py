@@ -18,6 +18,8 @@ from ser_core.book.literature.deciding import STATED, STUDIES, decisive, from_so
 from ser_core.book.literature.judging import DECIDED, decided
 from ser_core.book.literature.ours import from_runs
 from ser_core.book.literature.sources import (
+    PARAMETERS,
+    beside,
     published,
     published_answers,
     published_confusions,
@@ -35,12 +37,14 @@ from ser_core.book.literature.tables import (
 __all__ = [
     "BOOTSTRAPPED",
     "DECIDED",
+    "PARAMETERS",
     "SOURCES",
     "STATED",
     "STUDIES",
     "TOPICS",
     "VERDICTS",
     "attainable",
+    "beside",
     "best_of_many",
     "constant_answers",
     "decided",

@@ -1,10 +1,13 @@
 """What the book takes from the literature: figures, what is stated of them, counts and confusion matrices."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
 
 from ser_core import paths
+from ser_core.book import glue
+from ser_core.data import corpora
 from ser_core.errors import SerError
 from ser_core.evaluation import metrics
 from ser_core.files import yamlfile
@@ -12,6 +15,15 @@ from ser_core.files import yamlfile
 METRICS = (*metrics.METRICS, "gap")
 OF_CLASS = "f1:"
 """What the F1 of one class begins with, as in ``f1:happy``."""
+PARAMETERS = {
+    "wav2vec 2.0 base": 94_371_712,
+    "HuBERT base": 94_371_712,
+    "WavLM base": 94_381_936,
+    "WavLM large": 315_453_120,
+    "XLS-R 300M": 315_438_720,
+}
+"""Parameters of the encoders that studies use, as their published configurations make them."""
+
 STUDY = ("citation", "where", "corpus", "classes", "n_clips", "protocol", "speaker_independent", "faults")
 """What `published` must know of a study."""
 
@@ -74,6 +86,39 @@ def published(path: Path | None = None) -> pd.DataFrame:
     if table.index.has_duplicates:
         raise SerError(f"{path}: {table.index[table.index.duplicated()][0]} stands there twice")
     return table
+
+
+def beside(studies: Mapping[str, str], *, without: str = r"\(text\)", ascending: bool = True) -> pd.DataFrame:
+    """Return what studies publish, one row each, for a table in which our own figures stand beside theirs.
+
+    Args:
+        studies: Study of `published` -> the metric that is shown.
+        without: Pattern of the systems that are left out.
+        ascending: Order the systems of a study from the lowest score to the highest.
+
+    Returns:
+        ``corpus``, ``source``, ``protocol``, ``new speakers``, ``percent`` and ``what to know``, as a reader sees them.
+
+    Examples:
+        >>> beside({"emodb-wagner": "uar"}).loc[0, ["corpus", "new speakers"]].tolist()
+        ['EmoDB', 'yes']
+    """
+    rows = []
+    for study, metric in studies.items():
+        table = published().loc[study].xs(metric, level="metric").sort_values("value", ascending=ascending)
+        values = table.loc[~table.index.str.contains(without), "value"]
+        first = table.iloc[0]
+        rows.append(
+            {
+                "corpus": corpora.info(first["corpus"]).short,
+                "source": f"{{cite:t}}`{first['citation']}`",
+                "protocol": first["protocol"],
+                "new speakers": "yes" if first["speaker_independent"] else "no",
+                "percent": f"{metrics.LABELS[metric]}: {'; '.join(values.index + ' ' + values.map(glue.share))}",
+                "what to know": first["faults"],
+            }
+        )
+    return pd.DataFrame(rows)
 
 
 def _of_study(study: str, key: str, path: Path) -> dict:
