@@ -222,15 +222,17 @@ def test_histogram_marks_single_scores_in_their_order():
     plt.close(figure)
 
 
-def test_edge_labels_keep_their_distance_and_their_order():
+def test_names_of_crowded_points_keep_their_distance_and_their_order():
     figure, axes = figures.panels(2)
     axes.set(xlim=(0, 10), ylim=(0, 100))
-    figures.edge_labels(axes, [1, 2, 3], [51, 50, 80], ["b", "a", "c"], colours=list(style.PALETTE[:3]), gap=5)
+    x = pd.Series({"b": 4, "a": 5, "c": 6, "alone": 1})
+    figures.labelled(axes, x, [0.51, 0.5, 0.8, KEPT], colours=style.PALETTE[:4], crowd=2, gap=5)
     at = {text.get_text(): text.xy for text in axes.texts}
-    assert {x for x, _ in at.values()} == {10}
+    assert at["alone"] == (1, 60) and {at[name][0] for name in "abc"} == {10}
     assert at["b"][1] - at["a"][1] == 5 and at["c"][1] - at["b"][1] > 5
-    # A line leads from each point to its name.
-    assert sorted(line.get_xydata()[0].tolist() for line in axes.lines) == [[1, 51], [2, 50], [3, 80]]
+    # A line leads from each of them to its name.
+    assert sorted(line.get_xydata()[0].tolist() for line in axes.lines) == [[4, 51], [5, 50], [6, 80]]
+    assert [0.5, 0.7] == [y / 100 for y in axes.collections[0].get_segments()[3][:, 1]]
     plt.close(figure)
 
 

@@ -96,6 +96,7 @@ def test_scores_are_described_with_their_names_and_headings():
     groups = {"RAVDESS": pd.Series({"a": KEPT}), "EmoDB": {"b": gain}}
     assert glue.described(groups, 1, "points", sign=True) == "RAVDESS: a +61.2 points; EmoDB: b +3.1 points"
     assert glue.described({"a": (KEPT, 0.5)}, unit="%") == "a 61 and 50 %"
+    assert glue.described({"speed, pitch": 0.5, "masks": 0.25}) == "speed, pitch 50; masks 25"
 
 
 def test_source_names_chapter_inputs_and_code(glued):
@@ -104,6 +105,7 @@ def test_source_names_chapter_inputs_and_code(glued):
     assert glue.source("source_x", "runs ladder", "published.yaml") == sentence
     assert glued == {"source_x": sentence}
     assert glue.source("source_x", "published.yaml", runs="ladder") == sentence
+    assert glue.source("source_x", "published.yaml", runs=["ladder/a", "ladder/b"]) == sentence
 
 
 def test_table_writes_intervals_and_differences_on_the_right():
@@ -128,6 +130,8 @@ def test_table_shows_its_index_if_that_has_a_name():
     assert glue.markdown(frame, ".1f").startswith("| years | n |")
     with pytest.raises(SerError, match=r"columns \['year'\], which the table does not have"):
         glue.markdown(frame, ".1f", right=["year"])
+    with pytest.raises(SerError, match=r"index names \['corpus'\], and the index has 2 levels"):
+        glue.markdown(frame, ".1f", index="corpus")
 
 
 def test_table_needs_formats_for_floats_and_escapes_pipes():

@@ -1,7 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from predictions import CLASSES, frame, with_probabilities
+from predictions import CLASSES, frame, system, with_probabilities
 from sklearn import metrics as sklearn_metrics
 
 from ser_core.data import labels
@@ -141,3 +141,17 @@ def test_a_class_without_a_kind_is_named_in_one_line():
     with pytest.raises(SerError, match=r"no kind is given for \['sad'\]; .* \['angry', 'happy'\]") as error:
         metrics.merge_classes(frame(["angry", "happy"], ["angry", "sad"]), kinds)
     assert "\n" not in str(error.value)
+
+
+def test_scores_of_groups_are_scikit_learns_of_their_clips():
+    table = system(speakers=6, seeds=2)
+    by = metrics.scores_by(table, "speaker")
+    assert by.index.name == "speaker" and sorted(by.index) == sorted(table["speaker"].unique())
+    by_seed = metrics.scores_by(table, ["speaker", "seed"], "wa")
+    assert by_seed.index.names == ["speaker", "seed"]
+    for (speaker, seed), part in table.groupby(["speaker", "seed"]):
+        assert by_seed[speaker, seed] == pytest.approx(np.mean(part["truth"] == part["prediction"]))
+    for speaker, part in table.groupby("speaker"):
+        seeds = [rows for _, rows in part.groupby("seed")]
+        uar = [sklearn_metrics.balanced_accuracy_score(rows["truth"], rows["prediction"]) for rows in seeds]
+        assert by[speaker] == pytest.approx(np.mean(uar))

@@ -76,6 +76,7 @@ def reference(
     label: str = "",
     at: float = 0.0,
     left: bool = False,
+    dotted: bool = False,
     colour: str = MUTED,
 ) -> None:
     """Mark a score, such as chance or no difference, by a dashed line, and write beside it what it is.
@@ -88,11 +89,12 @@ def reference(
         label: What the score is: to the right of an upright line, above a level one.
         at: Where along the line the label stands, in units of the axes.
         left: Put the label to the left of an upright line; let it end at ``at`` on a level one.
+        dotted: Dot the line, beside another that is dashed.
         colour: Colour of line and label.
     """
     upright = x is not None
     score = 100 * (x if upright else y)
-    look = {**_DASHED, "color": colour, "zorder": 0.9}
+    look = {**_DASHED, **({"linestyle": ":"} if dotted else {}), "color": colour, "zorder": 0.9}
     if span is None:
         (axes.axvline if upright else axes.axhline)(score, **look)
     else:
@@ -349,27 +351,34 @@ def histogram(axes: Axes, scores: Sequence[float], marks: Mapping[str, tuple[flo
     axes.spines["left"].set_visible(False)
 
 
-def edge_labels(
-    axes: Axes, x: Sequence[float], y: Sequence[float], labels: Sequence[str], *, colours: Sequence[str], gap: float
+def labelled(
+    axes: Axes, x: pd.Series, estimates: Sequence[Estimate], *, colours: Sequence[str], crowd: float, gap: float
 ) -> None:
-    """Name points at the right edge of an axes, in the order of their heights, no closer than can be read.
+    """Draw points with upright intervals, each with its name: beside it, or at the right edge where it is crowded.
 
     Args:
-        axes: Where to draw; its limits are final.
-        x: Where each point is.
-        y: How high each is.
-        labels: Its name.
-        colours: Colour of its name.
-        gap: The least distance of two names, in units of the axes.
+        axes: Where to draw; its limits and scale are final.
+        x: Where each point is, indexed by its name.
+        estimates: How high it is.
+        colours: Its colour.
+        crowd: From where on names stand at the edge, in the order of the points' heights.
+        gap: The least distance of two names there, in percent.
     """
-    order, edge = np.argsort(y), axes.get_xlim()[1]
-    steps, wanted = gap * np.arange(len(order)), np.asarray(y, dtype=float)[order]
-    heights = np.maximum.accumulate(wanted - steps) + steps
-    heights -= (heights - wanted).mean()
-    for number, height in zip(order, heights, strict=True):
-        axes.plot([x[number], edge], [y[number], height], color=GRID, linewidth=0.7, zorder=0)
-        place = {"xytext": (4, 0), "textcoords": "offset points", "annotation_clip": False}
-        axes.annotate(labels[number], (edge, height), **{**_SMALL, **place, "color": colours[number]})
+    values, low, high = np.array([_ends(estimate) for estimate in estimates]).T
+    colours, edge = np.array(colours), axes.get_xlim()[1]
+    axes.vlines(x, low, high, color=colours, linewidth=1.2, alpha=0.6)
+    axes.scatter(x, values, color=colours, s=25, zorder=2)
+    crowded = [number for number in np.argsort(values) if x.iloc[number] > crowd]
+    # In order and apart, and as near to their points as that lets them be.
+    steps = gap * np.arange(len(crowded))
+    heights = np.maximum.accumulate(values[crowded] - steps) + steps
+    heights = dict(zip(crowded, heights - (heights - values[crowded]).mean(), strict=True))
+    for number, name in enumerate(x.index):
+        at = (edge, heights[number]) if number in heights else (x.iloc[number], values[number])
+        if number in heights:
+            axes.plot([x.iloc[number], edge], [values[number], at[1]], color=GRID, linewidth=0.7, zorder=0)
+        place = {"xytext": (5, 0), "textcoords": "offset points", "annotation_clip": False}
+        axes.annotate(name, at, **{**_SMALL, **place, "color": colours[number]})
 
 
 def diagonal(axes: Axes) -> None:

@@ -299,7 +299,8 @@ def described(scores: Mapping[str, object] | pd.Series, digits: int = 0, unit: s
         return "; ".join(f"{name}: {described(part, digits, unit, sign=sign)}" for name, part in scores.items())
     told = {name: score if isinstance(score, tuple) else (score,) for name, score in scores.items()}
     told = {name: [share(_value(score), digits, sign=sign) for score in several] for name, several in told.items()}
-    return ", ".join(f"{name} {' and '.join(several)} {unit}".rstrip() for name, several in told.items())
+    between = "; " if any("," in name for name in told) else ", "
+    return between.join(f"{name} {' and '.join(several)} {unit}".rstrip() for name, several in told.items())
 
 
 def _value(score: Interval | Difference | float) -> float:
@@ -361,7 +362,10 @@ def markdown(
     """
     frame = pd.DataFrame(rows)
     if index:
-        frame = frame.reset_index(names=[index] if isinstance(index, str) else list(index))
+        names = [index] if isinstance(index, str) else list(index)
+        if len(names) != frame.index.nlevels:
+            raise SerError(f"index names {names}, and the index has {frame.index.nlevels} levels")
+        frame = frame.reset_index(names=names)
     floats = [name for name in frame if pd.api.types.is_float_dtype(frame[name])]
     formats = dict.fromkeys(floats, formats) if isinstance(formats, str) or callable(formats) else formats or {}
     if unknown := sorted({*formats, *right} - set(frame)):
@@ -404,13 +408,14 @@ def package_hash() -> str:
     return digest.hexdigest()[:8]
 
 
-def source(key: str, *inputs: str, runs: str = "") -> str:
+def source(key: str, *inputs: str, runs: str | Iterable[str] = "") -> str:
     """Store and return where a figure or a table comes from, the last sentence of its caption.
 
     Args:
         key: Name of the sentence, unique within the chapter.
         inputs: Runs or other committed files that it was made from, as in ``"runs ladder"``.
-        runs: Experiments, with spaces between them, that stand before them: ``"a b"`` for ``"runs a", "runs b"``.
+        runs: Experiments that stand before them, with spaces between them, as ``"a b"`` for ``"runs a", "runs b"``; or
+            the names of Runs, of which each experiment is named once.
 
     Returns:
         One sentence with the notebook, the inputs and the hash of the code.
@@ -420,7 +425,8 @@ def source(key: str, *inputs: str, runs: str = "") -> str:
     """
     if _chapter is None:
         raise SerError("glue.source needs glue.begin(chapter, In) first")
-    inputs = [*(f"runs {experiment}" for experiment in runs.split()), *inputs]
+    experiments = runs.split() if isinstance(runs, str) else dict.fromkeys(run.partition("/")[0] for run in runs)
+    inputs = [*(f"runs {experiment}" for experiment in experiments), *inputs]
     made_from = f", from {', '.join(inputs)}" if inputs else ""
     sentence = f"Source: {_chapter}.ipynb{made_from}; code {package_hash()}."
     text({key: sentence})

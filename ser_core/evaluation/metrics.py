@@ -309,6 +309,26 @@ def scores(predictions: pd.DataFrame, classes: Sequence[str] | None = None) -> d
     }
 
 
+def scores_by(predictions: pd.DataFrame, by: str | list[str], metric: str = "uar") -> pd.Series:
+    """Return a metric of each group of predictions, such as of each speaker or fold, the mean over its seeds.
+
+    Args:
+        predictions: See `validate`.
+        by: The columns that make the groups.
+        metric: One of `METRICS`.
+
+    Returns:
+        One score a group, indexed by it.
+
+    Examples:
+        >>> table = pd.DataFrame({"clip": ["a", "b"], "truth": ["sad", "sad"], "prediction": ["sad", "happy"]})
+        >>> scores_by(table.assign(speaker=["x", "y"]), "speaker", "wa").to_dict()
+        {'x': 1.0, 'y': 0.0}
+    """
+    found = {group: scores(part)[metric] for group, part in predictions.groupby(by)}
+    return pd.Series(found).rename_axis(by)
+
+
 def merge_classes(predictions: pd.DataFrame, into: Mapping[str, str]) -> pd.DataFrame:
     """Merge classes, such as emotions of one arousal: what was taken for another of the same kind then is right.
 
