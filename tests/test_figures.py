@@ -22,6 +22,22 @@ def test_forest_says_why_there_is_no_interval():
     plt.close(figure)
 
 
+def test_forests_stand_side_by_side_on_each_row():
+    kept = Interval(0.6, 0.5, 0.7, 0.95, "expanded", "speaker", 24)
+    figure, axes = plt.subplots()
+    systems = {style.MUTED: [kept, 0.4], style.PALETTE[0]: [0.2, np.nan]}
+    figures.forests(axes, systems, ["a", "b"], reference=0.25)
+    points = [line for line in axes.lines if line.get_marker() == "o"]
+    drawn = [(line.get_color(), line.get_xdata()[0], line.get_ydata()[0]) for line in points]
+    assert drawn[:3] == [(style.MUTED, 60, -0.16), (style.MUTED, 40, 0.84), (style.PALETTE[0], 20, 0.16)]
+    assert np.isnan(drawn[3][1])
+    assert [list(line.get_xdata()) for line in axes.lines if line.is_dashed()] == [[25, 25]]
+    assert [tick.get_text() for tick in axes.get_yticklabels()] == ["a", "b"]
+    with pytest.raises(ValueError, match="argument 2"):
+        figures.forests(axes, systems, ["a"])
+    plt.close(figure)
+
+
 def test_grouped_forest_sets_rows_under_their_headings():
     kept = Interval(0.6, 0.5, 0.7, 0.95, "expanded", "speaker", 24)
     refused = Interval(0.5, np.nan, np.nan, 0.95, "expanded", "speaker", 4, "4 speakers, fewer than 5")
@@ -209,6 +225,9 @@ def test_names_without_colours_have_the_palettes():
     figures.names(axes, ["a", "b"])
     words = axes.artists[0].get_children()[0].get_children()
     assert [word._text.get_color() for word in words] == list(style.PALETTE[:2])
+    figures.names(axes, {"c": style.MUTED}, corner="upper left", fontsize=5)
+    (word,) = axes.artists[1].get_children()[0].get_children()
+    assert (word._text.get_color(), word._text.get_fontsize()) == (style.MUTED, 5)
     plt.close(figure)
 
 

@@ -151,7 +151,7 @@ def forest(
     """
     colours = [colours] * len(labels) if isinstance(colours, str) else colours
     if reference is not None:
-        axes.axvline(100 * reference, color=MUTED, zorder=0, **_DASHED)
+        axes.axvline(100 * reference, color=MUTED, zorder=0.9, **_DASHED)
     for number, (estimate, _, colour) in enumerate(zip(estimates, labels, colours, strict=True)):
         (value, low, high), row = _ends(estimate), number + shift
         hollow = np.isnan(low)
@@ -162,6 +162,32 @@ def forest(
             place = {"xytext": (7, 0), "textcoords": "offset points", **_SMALL, "color": MUTED}
             axes.annotate(f"no interval: {why}", (value, row), **place).set_in_layout(False)
     rows(axes, labels)
+
+
+def forests(
+    axes: Axes,
+    systems: Mapping[str, Sequence[Estimate]],
+    labels: Sequence[str],
+    *,
+    reference: float | None = None,
+    reasons: bool = True,
+) -> None:
+    """Draw a `forest` of several systems, side by side on each row.
+
+    Args:
+        axes: Where to draw.
+        systems: Colour of each system -> its scores or differences, one a row.
+        labels: Name of each row.
+        reference: A value in the same unit to mark with a line.
+        reasons: Write beside a refused interval why it is refused.
+
+    Raises:
+        ValueError: If the numbers of estimates and labels differ.
+    """
+    for number, (colour, estimates) in enumerate(systems.items()):
+        shift = 0.64 * ((number + 0.5) / len(systems) - 0.5)
+        mark = reference if number == 0 else None
+        forest(axes, estimates, labels, colours=colour, reference=mark, reasons=reasons, shift=shift)
 
 
 def _interval(estimate: Estimate) -> Interval:
@@ -387,16 +413,20 @@ def diagonal(axes: Axes) -> None:
     axes.set(xlim=(0, 1.02), ylim=(0, 1.02), aspect="equal")
 
 
-def names(axes: Axes, colours: Mapping[str, str] | Iterable[str], *, corner: str | None = None) -> None:
+def names(
+    axes: Axes, colours: Mapping[str, str] | Iterable[str], *, corner: str | None = None, **text: object
+) -> None:
     """Write what each colour means as coloured words instead of a legend.
 
     Args:
         axes: Where to write.
         colours: Word -> colour; or words, for the palette's colours in order.
         corner: A corner inside the axes, such as ``upper right``, for a column of words; a row above them if None.
+        **text: How words are written, such as ``fontsize``.
     """
     colours = colours if isinstance(colours, Mapping) else dict(zip(colours, PALETTE, strict=False))
-    words = [TextArea(word, textprops={"color": colour, "fontweight": "bold"}) for word, colour in colours.items()]
+    look = {"fontweight": "bold", **text}
+    words = [TextArea(word, textprops={**look, "color": colour}) for word, colour in colours.items()]
     if corner:
         axes.add_artist(AnchoredOffsetbox(corner, child=VPacker(children=words, sep=4, pad=0), frameon=False))
         return
