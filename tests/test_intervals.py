@@ -178,3 +178,9 @@ def test_an_end_within_the_error_of_the_random_numbers_touches_zero():
     assert signs == [1, 0, -1, 0]
     assert [of(0.251, 0.4, 0.002).side(chance) for chance in (0.2, 0.25, 0.3, 0.5)] == [1, 0, 0, -1]
     assert intervals.Interval(0.5, np.nan, np.nan, 0.95, "expanded", "speaker", 4, "few").side() == 0
+
+
+def test_half_of_its_width_is_how_far_an_interval_goes():
+    found = intervals.Interval(0.62, 0.5, 0.75, 0.95, "expanded", "speaker", 24)
+    assert found.half_width == 0.125
+    assert np.isnan(intervals.Interval(0.62, np.nan, np.nan, 0.95, "", "speaker", 4, "few").half_width)

@@ -107,3 +107,12 @@ def test_what_has_no_answer_is_refused_in_words():
         minimal_pairs.forced_choice(one, ("angry", "sad"))
     with pytest.raises(SerError, match="no clip is sad; there are those of"):
         minimal_pairs.forced_choice(table[table["truth"] != "sad"], ("angry", "sad"))
+
+
+def test_both_pairs_and_their_difference_are_those_of_each_alone():
+    table = heard()
+    found = minimal_pairs.compared(table, n_resamples=200)
+    assert list(found) == ["arousal", "valence", "difference"]
+    for name, pair in minimal_pairs.PAIRS.items():
+        assert found[name].value == pytest.approx(balanced(table, pair)) and found[name].refusal is None
+    assert found["difference"] == minimal_pairs.difference(table, n_resamples=200)

@@ -227,6 +227,31 @@ def test_merged_corpora_have_an_interval_only_if_each_of_them_has(unions):
         scoring.differences(pairs, n_resamples=200)
 
 
+def test_components_of_trainings_are_what_a_t_interval_and_numpy_say(predictions, tmp_path, monkeypatch):
+    monkeypatch.setenv("SER_RESULTS", str(tmp_path))
+    rng, uars = np.random.default_rng(1), np.empty((3, 2))
+    for draw, system in enumerate("abc"):
+        tables = []
+        for seed in range(2):
+            answers = np.where(rng.random(len(predictions)) < 0.7, predictions["truth"], "sad")
+            uars[draw, seed] = balanced_accuracy_score(predictions["truth"], answers)
+            tables.append(predictions.assign(seed=seed, prediction=answers))
+        runs.write(runs.Run("toy", system, pd.concat(tables), {"cell": {"corpus": "toy"}, "key": "k"}))
+    names = ("toy/a", "toy/b", "toy/c")
+    found = scoring.components(names, n_resamples=4_000)
+    assert found.each == pytest.approx(uars)
+    assert found.seeds == pytest.approx(np.sqrt(np.square(uars[:, 0] - uars[:, 1]).mean() / 2))
+    assert found.draws == pytest.approx(np.std(uars.mean(axis=1), ddof=1))
+    assert found.error == pytest.approx(np.sqrt(uars.mean(axis=1).var(ddof=1) / 3 + uars.mean(axis=0).var(ddof=1) / 2))
+    # The spread of plain resamples of twelve speakers, made as large as that of one speaker fewer.
+    speakers, resampled = [part for _, part in predictions.groupby("speaker")], []
+    for _ in range(400):
+        table = pd.concat([speakers[i] for i in rng.integers(12, size=12)])
+        answers = np.where(rng.random(len(table)) < 0.7, table["truth"], "sad")
+        resampled.append(balanced_accuracy_score(table["truth"], answers))
+    assert found.speakers == pytest.approx(np.std(resampled) * np.sqrt(12 / 11), rel=0.4)
+
+
 def test_runs_on_other_clips_are_no_seeds_of_one_system(unions):
     with pytest.raises(SerError, match="'toy/emodb@emodb' and 'toy/emodb@urdu' are of different clips"):
         scoring.score(("toy/emodb@emodb", "toy/emodb@urdu"))

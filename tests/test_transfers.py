@@ -10,6 +10,7 @@ from sklearn.linear_model import LinearRegression
 from sklearn.metrics import balanced_accuracy_score
 
 from ser_core.errors import SerError
+from ser_core.evaluation import comparisons
 from ser_core.experiments import cross_corpus, runs, scoring
 
 NAMES = list("abcdef")
@@ -177,6 +178,61 @@ def test_a_matrix_is_of_runs_under_the_protocol_alone(tmp_path, monkeypatch):
     put("linear", 0, ["emodb", "urdu"], 1, protocol="corpus", features="egemaps")
     put("other", 0, ["emodb", "urdu"], 1, protocol="speaker", features="egemaps")
     raises_in_one_line("'toy/other' has the protocol 'speaker', not 'corpus'", cross_corpus.matrix, "toy")
+
+
+def test_within_a_corpus_is_the_diagonal(tmp_path, monkeypatch):
+    monkeypatch.setenv("SER_RESULTS", str(tmp_path))
+    written = {
+        "a": put("a", 0, ["emodb"], 1, protocol="speaker", features="egemaps", normalisation="train"),
+        "b": put("b", 1, ["urdu"], 2, protocol="speaker", name="byol"),
+    }
+    found = cross_corpus.within("toy").set_index("run")
+    assert found.columns.tolist() == ["trained", "tested", "protocol", "features", "normalisation", "uar"]
+    assert found["trained"].to_dict() == found["tested"].to_dict() == {"toy/a": "emodb", "toy/b": "urdu"}
+    assert found["features"].tolist() == ["egemaps", "byol"]
+    for name, table in written.items():
+        seeds = [balanced_accuracy_score(of["truth"], of["prediction"]) for _, of in table.groupby("seed")]
+        assert found["uar"][f"toy/{name}"] == pytest.approx(np.mean(seeds))
+    put("c", 0, ["emodb", "urdu"], 1, protocol="speaker", features="egemaps")
+    raises_in_one_line("'toy/c' is of 'emodb.urdu' under 'speaker'; expected one corpus", cross_corpus.within, "toy")
+    put("c", 0, ["emodb"], 1, protocol="clip", features="egemaps")
+    raises_in_one_line("'toy/c' is of 'emodb' under 'clip'; expected", cross_corpus.within, "toy")
+
+
+def test_asymmetry_is_what_is_lost_on_one_corpus_minus_what_is_lost_on_the_other(tmp_path, monkeypatch):
+    monkeypatch.setenv("SER_RESULTS", str(tmp_path))
+    corpora_of, tables, uars = ["emodb", "savee", "urdu"], {}, {}
+    for number, at in enumerate(itertools.product(corpora_of, repeat=2)):
+        of = tables[at] = put("-".join(at), number, [at[1]], 1, protocol="corpus", name="byol")
+        uars[at] = balanced_accuracy_score(of["truth"], of["prediction"])
+    names = pd.Series({at: f"toy/{'-'.join(at)}" for at in tables}).unstack()
+    found = cross_corpus.asymmetries(names, n_resamples=50)
+    assert list(zip(found["first"], found["second"], strict=True)) == list(itertools.combinations(corpora_of, 2))
+    for row in found.to_dict("records"):
+        first, second = row["first"], row["second"]
+        on_second = uars[second, second] - uars[first, second]
+        on_first = uars[first, first] - uars[second, first]
+        assert row["lost on second"].interval.value == pytest.approx(on_second)
+        assert row["lost on first"].interval.value == pytest.approx(on_first)
+        assert row["asymmetry"].interval.value == pytest.approx(on_second - on_first)
+        pairs = [(tables[of, of], tables[other, of]) for of, other in ((second, first), (first, second))]
+        assert row["asymmetry"] == comparisons.asymmetry(*pairs, n_resamples=50)
+
+
+def test_draws_of_the_same_dev_speakers_are_one_training(tmp_path, monkeypatch):
+    monkeypatch.setenv("SER_RESULTS", str(tmp_path))
+    # Fold 0 tests emodb, fold 1 urdu; the third draw has the dev speakers of the first in fold 1 alone.
+    drawn = {"a": (["u1"], ["e1", "e2"]), "b": (["u2"], ["e1"]), "c": (["u3"], ["e2", "e1"])}
+    for system, folds in drawn.items():
+        rows = [(fold, speaker) for fold, speakers in enumerate(folds) for speaker in speakers]
+        dev = pd.DataFrame(rows, columns=["fold", "speaker"]).assign(seed=0, truth="sad", prediction="sad")
+        dev["clip"] = [f"{speaker}.wav" for speaker in dev["speaker"]]
+        table = put(system, 0, ["emodb", "urdu"], 1, protocol="corpus", name="byol")
+        runs.write(runs.Run("toy", system, table.drop(columns="corpus"), runs.info(f"toy/{system}"), {"dev": dev}))
+    names = ["toy/a", "toy/b", "toy/c"]
+    assert cross_corpus.trainings(names, "urdu") == ("toy/a@urdu", "toy/b@urdu")
+    assert cross_corpus.trainings(names, "emodb") == ("toy/a@emodb", "toy/b@emodb", "toy/c@emodb")
+    raises_in_one_line("'toy/a' tests no clip of 'savee'; it tests", cross_corpus.trainings, names, "savee")
 
 
 def test_tests_of_likeness_and_rank_need_all_numbers_of_few_corpora():

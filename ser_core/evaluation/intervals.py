@@ -46,6 +46,16 @@ class Interval:
     note: str = ""
     slack: float = 0.0
 
+    @property
+    def half_width(self) -> float:
+        """How far plus and minus: half the distance of the ends; NaN when refused.
+
+        Examples:
+            >>> round(Interval(0.6123, 0.5708, 0.6502, 0.95, "expanded", "speaker", 24).half_width, 4)
+            0.0397
+        """
+        return (self.high - self.low) / 2
+
     def side(self, of: float = 0.0) -> int:
         """Return 1 or -1 if the whole interval is above or below a value, else 0.
 

@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 
 from ser_core.errors import SerError
-from ser_core.evaluation import comparisons, metrics, pairing
+from ser_core.evaluation import comparisons, intervals, metrics, pairing
 from ser_core.evaluation.comparisons import Difference
+from ser_core.evaluation.intervals import Interval
 
 PAIRS = {"arousal": ("angry", "sad"), "valence": ("angry", "happy")}
 """Both emotions of the first pair are negative and differ in arousal; of the second both are of high arousal."""
@@ -90,3 +91,27 @@ def difference(
     """
     parts = [forced_choice(predictions, pair) for pair in (first, second)]
     return comparisons.of_paired(pairing.of_parts(*parts, unit=unit), **options)
+
+
+def compared(predictions: pd.DataFrame, **options) -> dict[str, Interval | Difference]:
+    """Return the UAR of each of `PAIRS`, ``arousal`` and ``valence``, and how much the first is better.
+
+    Args:
+        predictions: See `forced_choice`.
+        **options: As for `ser_core.evaluation.intervals.interval`.
+
+    Returns:
+        The two scores by name, and their ``difference``, see `difference`.
+
+    Raises:
+        SerError: As `difference`.
+
+    Examples:
+        >>> table = pd.DataFrame({"clip": list("abc"), "speaker": "x", "truth": ["sad", "angry", "happy"]})
+        >>> table = table.assign(prediction="angry", p_angry=[0.3, 0.4, 0.6], p_happy=[0.2, 0.3, 0.3])
+        >>> found = compared(table.assign(p_sad=[0.5, 0.3, 0.1]))
+        >>> found["arousal"].value, found["valence"].value, found["difference"].interval.value
+        (1.0, 0.5, 0.5)
+    """
+    scores = {name: intervals.interval(forced_choice(predictions, pair), **options) for name, pair in PAIRS.items()}
+    return {**scores, "difference": difference(predictions, **options)}

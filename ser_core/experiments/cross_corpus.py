@@ -1,7 +1,7 @@
 """Transfers: which corpora a Run learnt on and which it was tested on, and what could explain such scores."""
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,10 +11,11 @@ from scipy import stats
 from ser_core.data import corpora
 from ser_core.data.clips import corpus_of
 from ser_core.errors import SerError
-from ser_core.evaluation import metrics
-from ser_core.experiments import runs
+from ser_core.evaluation import comparisons, metrics
+from ser_core.experiments import runs, scoring
 
 CORPUS = "corpus"
+SPEAKER = "speaker"
 _MOST = 9  # corpora whose orders are all tried
 
 
@@ -33,25 +34,103 @@ def matrix(experiment: str) -> pd.DataFrame:
         SerError: If there are no Runs, or one has another protocol.
     """
     rows = []
-    for system in runs.catalogue(experiment)["system"]:
-        run = runs.read(f"{experiment}/{system}")
-        cell = run.info["cell"]
-        if cell["protocol"].partition("+")[0] != CORPUS:
-            raise SerError(
-                f"Run '{experiment}/{system}' has the protocol '{cell['protocol']}', not '{CORPUS}' or its kin"
-            )
+    for name in runs.catalogue(experiment)["run"]:
+        run = runs.read(name)
+        corpus, protocol = run.info["cell"]["corpus"], run.info["cell"]["protocol"]
+        if protocol.partition("+")[0] != CORPUS:
+            raise SerError(f"Run '{name}' has the protocol '{protocol}', not '{CORPUS}' or its kin")
         for tested, predictions in run.predictions.groupby(corpus_of(run.predictions["clip"]).to_numpy()):
-            rows.append(
-                {
-                    "trained": "+".join(part for part in corpora.parts(cell["corpus"]) if part != tested),
-                    "tested": tested,
-                    "run": f"{experiment}/{system}@{tested}",
-                    "protocol": cell["protocol"],
-                    "features": cell.get("features", cell.get("name")),
-                    "normalisation": cell.get("normalisation"),
-                    "uar": metrics.scores(predictions)["uar"],
-                }
-            )
+            trained = "+".join(part for part in corpora.parts(corpus) if part != tested)
+            rows.append(_transfer(trained, tested, f"{name}@{tested}", run.info["cell"], predictions))
+    return pd.DataFrame(rows)
+
+
+def within(experiment: str) -> pd.DataFrame:
+    """Return every UAR of an experiment on new speakers of the corpus that was trained on: the diagonal of `matrix`.
+
+    Args:
+        experiment: Name of the experiment, each of whose Runs is of one corpus.
+
+    Returns:
+        One row a Run with the columns of `matrix`; ``trained`` and ``tested`` are its corpus.
+
+    Raises:
+        SerError: If there are no Runs, one is of a union, or one has another protocol than ``speaker``.
+    """
+    rows = []
+    for name in runs.catalogue(experiment)["run"]:
+        run = runs.read(name)
+        corpus, protocol = run.info["cell"]["corpus"], run.info["cell"]["protocol"]
+        if protocol != SPEAKER or len(corpora.parts(corpus)) > 1:
+            raise SerError(f"Run '{name}' is of '{corpus}' under '{protocol}'; expected one corpus under '{SPEAKER}'")
+        rows.append(_transfer(corpus, corpus, name, run.info["cell"], run.predictions))
+    return pd.DataFrame(rows)
+
+
+def _transfer(trained: str, tested: str, run: str, cell: dict, predictions: pd.DataFrame) -> dict[str, object]:
+    return {
+        "trained": trained,
+        "tested": tested,
+        "run": run,
+        "protocol": cell["protocol"],
+        "features": cell.get("features", cell.get("name")),
+        "normalisation": cell.get("normalisation"),
+        "uar": metrics.scores(predictions)["uar"],
+    }
+
+
+def trainings(names: Iterable[str], tested: str) -> tuple[str, ...]:
+    """Return those Runs whose draws of dev speakers differ in the fold that tests a corpus, for crossing with seeds.
+
+    Where a corpus that is trained on has few speakers, two draws can be of the same dev speakers. Their Runs then are
+    the same trainings, and count once.
+
+    Args:
+        names: Names of Runs on one union, each with another draw of dev speakers.
+        tested: The corpus.
+
+    Returns:
+        The names, each with ``@<tested>``, see `ser_core.experiments.scoring.predictions_of`; of equals the first.
+
+    Raises:
+        SerError: If there is no such Run, or it has no dev table or no such part.
+    """
+    found: dict[frozenset[str], str] = {}
+    for name in names:
+        parts = corpora.parts(runs.info(name)["cell"]["corpus"])
+        if tested not in parts:
+            raise SerError(f"Run '{name}' tests no clip of '{tested}'; it tests {sorted(parts)}")
+        dev = runs.other(name, "dev")
+        found.setdefault(frozenset(dev.loc[dev["fold"] == parts.index(tested), "speaker"]), f"{name}@{tested}")
+    return tuple(found.values())
+
+
+def asymmetries(names: pd.DataFrame, metric: str = "uar", **options) -> pd.DataFrame:
+    """Return for each pair of corpora what is lost on each when training is on the other, and how much that differs.
+
+    Args:
+        names: Names of Runs, training corpora in rows, the same tested corpora in columns; those on the diagonal know
+            the corpus that is tested.
+        metric: One of `ser_core.evaluation.metrics.METRICS`.
+        **options: See `ser_core.evaluation.comparisons.difference`.
+
+    Returns:
+        One row a pair: ``first``, ``second``, what is lost on each, ``lost on second`` and ``lost on first``, and
+        ``asymmetry``, the former minus the latter, see `ser_core.evaluation.comparisons.asymmetry`.
+
+    Raises:
+        SerError: If there is no such Run, or two that test a corpus do not cover the same clips.
+    """
+    rows = []
+    for first, second in itertools.combinations(names.index, 2):
+        ways = {"lost on second": (first, second), "lost on first": (second, first)}
+        losses = {
+            way: [scoring.predictions_of(names.loc[trained, tested]) for trained in (tested, other)]
+            for way, (other, tested) in ways.items()
+        }
+        each = {way: comparisons.difference(*pair, metric, **options) for way, pair in losses.items()}
+        asymmetry = comparisons.asymmetry(*losses.values(), metric, **options)
+        rows.append({"first": first, "second": second, **each, "asymmetry": asymmetry})
     return pd.DataFrame(rows)
 
 

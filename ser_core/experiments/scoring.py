@@ -1,15 +1,16 @@
 """Scores of Runs, and differences between them."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from ser_core.data import corpora, transcripts
 from ser_core.data.clips import corpus_of
 from ser_core.errors import RefusalError, SerError
-from ser_core.evaluation import comparisons, families, intervals, metrics, procedure
+from ser_core.evaluation import bootstrap, comparisons, families, intervals, metrics, procedure
 from ser_core.experiments import halves, runs
 
 Name = str | tuple[str, ...]
@@ -155,6 +156,51 @@ def why_merged_refused(name: Name, predictions: pd.DataFrame, metric: str = "uar
         if why := intervals.why_refused(tables, metric, classes, unit):
             return f"{corpus} alone: {why}"
     return None
+
+
+@dataclass(frozen=True)
+class Components:
+    """How far trainings of one system lie apart, by what is another between them, in the unit of the metric.
+
+    Attributes:
+        each: The score of each training, shape (D, S): draws of dev speakers in rows, seeds in columns.
+        seeds: Standard deviation over seeds, pooled within draws.
+        draws: Standard deviation over draws, of their means over seeds, in which a part is the seeds'.
+        speakers: Standard deviation over test speakers, which one training's t interval of the same width has, the
+            mean over trainings; NaN when refused.
+        error: Standard error of the mean of all by trainings alone, if draws and seeds are crossed.
+    """
+
+    each: np.ndarray
+    seeds: float
+    draws: float
+    speakers: float
+    error: float
+
+
+def components(names: tuple[str, ...], metric: str = "uar", **options) -> Components:
+    """Return how far trainings of one system lie apart, by seed, draw of dev speakers, and test speaker.
+
+    Args:
+        names: Names of Runs with the same seeds, each with another draw of dev speakers, see `predictions_of`.
+        metric: One of `ser_core.evaluation.metrics.METRICS`.
+        **options: See `ser_core.evaluation.intervals.from_counts`.
+
+    Raises:
+        SerError: If there is no such Run, or several are of different clips.
+    """
+    trainings = predictions_of(names).groupby("seed")
+    alone = [intervals.interval(part, metric, **options) for _, part in trainings]
+    each = np.array([found.value for found in alone]).reshape(len(names), -1)
+    ways = bootstrap.deviations(each.ravel(), each.shape)
+    t = [stats.t.ppf((1 + found.level) / 2, found.n_clusters - 1) for found in alone]
+    return Components(
+        each,
+        seeds=float(np.sqrt(each.var(axis=1, ddof=1).mean())),
+        draws=float(each.mean(axis=1).std(ddof=1)),
+        speakers=float(np.mean([found.half_width / at for found, at in zip(alone, t, strict=True)])),
+        error=float(np.sqrt(sum(np.mean(way**2) / len(way) for way in ways))),
+    )
 
 
 def over_divisions(name: str, metric: str = "uar", **options) -> intervals.Interval:
