@@ -1,11 +1,10 @@
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 import yaml
 
 from ser_core.errors import SerError
-from ser_core.systems.augmentation import assert_training_only, augment_waveform, mask_image, mix
+from ser_core.systems.augmentation import augment_waveform, mask_image, mix
 from ser_core.systems.settings import Augmentation
 
 RATE = 16_000
@@ -303,26 +302,32 @@ def test_global_random_states_are_neither_read_nor_changed():
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"noise_snr_db": (10, 5)}, r"noise_snr_db=\(10, 5\): expected two numbers, low and high, from -20 to 100"),
+        (
+            {"noise_snr_db": (10, 5)},
+            r"two numbers, low and high, from -20 to 100, or null, not \(10, 5\)",
+        ),
         ({"noise_snr_db": (-30, 5)}, "from -20 to 100"),
-        ({"gain_db": 6}, "gain_db=6: expected two numbers, low and high, from -60 to 60"),
-        ({"gain_db": (-6, 0, 6)}, "expected two numbers"),
-        ({"gain_db": [-6, 6]}, "expected two numbers"),
-        ({"gain_db": (float("nan"), 6)}, "expected two numbers"),
-        ({"gain_db": ("-6", "6")}, "expected two numbers"),
-        ({"speed": (0, 1)}, r"speed=\(0, 1\): expected two numbers, low and high, from 0.5 to 2"),
-        ({"speed": (True, True)}, "expected two numbers"),
+        ({"gain_db": 6}, "'gain_db' must be two numbers, low and high, from -60 to 60, or null, not 6"),
+        ({"gain_db": (-6, 0, 6)}, "must be two numbers"),
+        ({"gain_db": [-6, 6]}, "must be two numbers"),
+        ({"gain_db": (float("nan"), 6)}, "must be two numbers"),
+        ({"gain_db": ("-6", "6")}, "must be two numbers"),
+        ({"speed": (0, 1)}, r"'speed' must be two numbers, low and high, from 0.5 to 2, or null, not \(0, 1\)"),
+        ({"speed": (True, True)}, "must be two numbers"),
         ({"pitch_semitones": (-13, 0)}, "from -12 to 12"),
-        ({"time_masks": -1, "time_mask_frames": 5}, "time_masks=-1: expected a whole number of 0 or more"),
-        ({"time_masks": 1.5, "time_mask_frames": 5}, "time_masks=1.5: expected a whole number"),
-        ({"frequency_masks": True, "frequency_mask_bins": 5}, "frequency_masks=True: expected a whole number"),
+        ({"time_masks": -1, "time_mask_frames": 5}, "'time_masks' must be a whole number from 0, not -1"),
+        ({"time_masks": 1.5, "time_mask_frames": 5}, "'time_masks' must be a whole number from 0, not 1.5"),
+        (
+            {"frequency_masks": True, "frequency_mask_bins": 5},
+            "'frequency_masks' must be a whole number",
+        ),
         ({"time_masks": 2}, "time_masks=2 with time_mask_frames=0 masks nothing; give both or neither"),
         ({"frequency_mask_bins": 8}, "frequency_masks=0 with frequency_mask_bins=8 masks nothing"),
-        ({"mixup": -0.1}, "mixup=-0.1: expected the parameter of a Beta distribution"),
-        ({"mixup": float("inf")}, "mixup=inf"),
-        ({"mixup": "0.4"}, "mixup='0.4'"),
-        ({"probability": 1.1}, "probability=1.1: expected a number from 0 to 1"),
-        ({"probability": None}, "probability=None"),
+        ({"mixup": -0.1}, "'mixup' must be a number from 0, not -0.1"),
+        ({"mixup": float("inf")}, "'mixup' must be a number from 0, not inf"),
+        ({"mixup": "0.4"}, "'mixup' must be a number from 0, not '0.4'"),
+        ({"probability": 1.1}, "'probability' must be a number from 0 to 1, not 1.1"),
+        ({"probability": None}, "'probability' must be a number from 0 to 1, not None"),
     ],
 )
 def test_values_out_of_range_are_refused_on_one_line(fields, message):
@@ -349,7 +354,7 @@ def test_an_augmentation_is_read_from_yaml():
         ({1: 2}, r"unknown fields \[1\]"),
         (None, "None is no mapping"),
         (["speed"], "is no mapping"),
-        ({"speed": [0.9]}, r"speed=\(0.9,\): expected two numbers"),
+        ({"speed": [0.9]}, r"'speed' must be two numbers, low and high, from 0.5 to 2, or null, not \(0.9,\)"),
     ],
 )
 def test_mappings_that_describe_no_augmentation_are_refused(mapping, message):
@@ -364,47 +369,3 @@ def test_what_is_on_is_known():
         how = Augmentation(**{masks: 1, width: 3})
         assert how.image and not how.waveform
     assert not Augmentation().waveform and not Augmentation(mixup=0.2).image
-
-
-FOLDS = pd.DataFrame(
-    {
-        "clip": list("abcd") * 2,
-        "fold": [0] * 4 + [1] * 4,
-        "role": ["train", "train", "dev", "test", "test", "dev", "train", "train"],
-    }
-)
-
-
-def test_training_clips_may_be_augmented():
-    assert_training_only(FOLDS, ["a", "b"], 0)
-    assert_training_only(FOLDS, pd.Index(["d", "c", "c"]), 1)
-    assert_training_only(FOLDS.astype({"role": "category"}), ["a"], 0)
-    assert_training_only(FOLDS, [], 0)
-
-
-@pytest.mark.parametrize(
-    ("clips", "fold", "message"),
-    [
-        (["a", "d", "c"], 0, "fold 0: clip 'd' is in test; only clips in train may be augmented"),
-        (["a", "c", "d"], 0, "fold 0: clip 'c' is in dev; only clips in train may be augmented"),
-        (["a"], 1, "fold 1: clip 'a' is in test; only clips in train may be augmented"),
-        (["a", "x"], 0, "fold 0: clip 'x' is in no part of it; only clips in train may be augmented"),
-        (["a"], 2, "fold 2: no such fold; there are [0, 1]"),
-    ],
-)
-def test_the_first_clip_that_is_not_for_training_is_named(clips, fold, message):
-    with pytest.raises(SerError) as error:
-        assert_training_only(FOLDS, clips, fold)
-    assert str(error.value) == message
-
-
-def test_a_clip_that_is_trained_and_tested_may_not_be_augmented():
-    leaking = pd.concat([FOLDS, pd.DataFrame({"clip": ["a"], "fold": [0], "role": ["test"]})])
-    for folds in (leaking, leaking[::-1]):
-        with pytest.raises(SerError, match="clip 'a' is in test"):
-            assert_training_only(folds, ["a"], 0)
-
-
-def test_tables_that_are_no_folds_are_refused():
-    with pytest.raises(SerError, match=r"folds lack the columns \['role'\]; they have \['clip', 'fold'\]"):
-        assert_training_only(FOLDS.drop(columns="role"), ["a"], 0)

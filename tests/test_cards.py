@@ -24,6 +24,7 @@ def put(folder, name, samples):
 def urdu(tmp_path, monkeypatch):
     """A small URDU in its own repository; returns the corpus's folder."""
     monkeypatch.setattr(paths, "repository", lambda: tmp_path)
+    monkeypatch.setattr(paths, "working", lambda: tmp_path)
     monkeypatch.delenv("SER_RESULTS", raising=False)
     folder = tmp_path / "urdu"
     for i, name in enumerate(

@@ -14,6 +14,7 @@ import pytest
 import test_training
 from test_training import DiesAt
 
+from ser_core.experiments import fitting
 from ser_core.experiments.fitting import network
 from ser_core.experiments.fitting.network import checkpoints
 
@@ -23,7 +24,7 @@ SETTINGS = test_training.QUICK | {"epochs": 5, "patience": 4, "dropout": 0.3}
 
 
 def fit(folder=None, **changes):
-    table, facts = network.fit_fold(test_training.cell(**SETTINGS | changes), 1, 0, folder=folder)
+    table, facts = fitting.fit_fold(test_training.cell(**SETTINGS | changes), 1, 0, folder)
     return table, facts["curve"]
 
 

@@ -110,7 +110,7 @@ def test_help_starts_without_what_the_commands_need():
 
 def test_every_option_is_explained():
     commands = typer.main.get_command(cli.app).commands
-    assert set(commands) == {"fetch", "card", "audit", "features", "transcribe", "run", "verify", "score"}
+    assert set(commands) == {"init", "fetch", "card", "audit", "features", "transcribe", "run", "verify", "score"}
     for name, command in commands.items():
         assert command.help.endswith(".")
         for parameter in command.params:
@@ -431,6 +431,7 @@ def test_what_is_not_at_hand_says_how_to_ask_for_it(refused, stores, monkeypatch
 def urdu(tmp_path, monkeypatch):
     """A small URDU in its own repository, with its card; returns the corpus's folder."""
     monkeypatch.setattr(paths, "repository", lambda: tmp_path)
+    monkeypatch.setattr(paths, "working", lambda: tmp_path)
     monkeypatch.delenv("SER_RESULTS", raising=False)
     folder = tmp_path / "data" / "urdu"
     for i, name in enumerate(("Angry/SM1_F1_A01", "Angry/SF2_F1_A02", "Sad/SM1_F1_S01", "Happy/SF2_F1_H01")):

@@ -9,16 +9,16 @@ import pytest
 from ser_core import paths
 from ser_core.errors import SerError
 from ser_core.experiments import code_hash, keys
-from ser_core.experiments.cells import Cell, FusionCell, TrainingCell
+from ser_core.experiments.specs import ClassicalSystem, LateFusion, NetworkSystem
 from ser_core.systems.settings import recipe
 
 
 def network(**settings):
-    return TrainingCell("urdu", "speaker", "x", recipe({"encoder": "byol-s"} | settings), "native", 4, (0,), 0, None)
+    return NetworkSystem("urdu", "speaker", "x", recipe({"encoder": "byol-s"} | settings), "native", 4, (0,), 0, None)
 
 
 def classical(model, normalisation="train"):
-    return Cell("urdu", "speaker", "egemaps", model, normalisation, "native", 4, (0,), "fixed", False, None)
+    return ClassicalSystem("urdu", "speaker", "egemaps", model, normalisation, "native", 4, (0,), "fixed", False, None)
 
 
 SYSTEMS = {
@@ -30,8 +30,8 @@ SYSTEMS = {
     "hub": network(encoder="facebook/wav2vec2-base", revision="0" * 40),
     "concat": network(text="minilm"),
     "attention": network(text="minilm", fusion="cross-attention"),
-    "mean": FusionCell("urdu", "speaker", "x", ("a/b", "c/d"), "mean", True, "native", 4, (0,)),
-    "weighted": FusionCell(
+    "mean": LateFusion("urdu", "speaker", "x", ("a/b", "c/d"), "mean", True, "native", 4, (0,)),
+    "weighted": LateFusion(
         "urdu", "speaker", "x", ("a/b", "egemaps/logreg/train"), "weighted", True, "native", 4, (0,)
     ),
 }
@@ -90,8 +90,8 @@ FUSED = {"mean", "weighted"}
         ("systems.classifiers", '"coral": "z-score', '"other": "new", "coral": "z-score', set()),
         ("evaluation.metrics", "(support(confusion) > 0)", "(support(confusion) > 1)", set(SYSTEMS)),
         ("evaluation.metrics", 'METRICS: dict[str, Metric] = {', 'METRICS: dict[str, Metric] = {"new": wa, ', set()),
-        ("experiments.cells", '"fold": fold,', '"fold": fold + 1,', set(SYSTEMS)),
-        ("experiments.cells", 'words[part["train"]].unique()', 'words[part["test"]].unique()', set(SYSTEMS) - {"mean"}),
+        ("experiments.fold", '"fold": self.number,', '"fold": self.number + 1,', set(SYSTEMS)),
+        ("experiments.fold", "[list(self.train)].unique()", "[list(self.test)].unique()", set(SYSTEMS)),
         ("experiments.fitting.network.trainer", "steps = math.ceil(", "steps = 1 + math.ceil(", NETWORKS),
         ("systems.speaker_probe", "GroupKFold(min(5,", "GroupKFold(min(6,", NETWORKS),
         ("systems.networks.pooling", "class Pooling(nn.Module):", "class Pooling(nn.Module):\n    NEW = 1\n", NETWORKS),
@@ -129,7 +129,7 @@ FUSED = {"mean", "weighted"}
         ("systems.settings", "and registry.encoder(encoder).reads", "and not registry.encoder(encoder)", NETWORKS),
         ("systems.settings", "> 0 for name in _MASKS", ">= 0 for name in _MASKS", {"augmented"}),
         ("systems.settings", "if isinstance(value, list) else value", "if value else value", {"augmented"}),
-        ("systems.settings", "epochs: int = 20", "epochs: int = 21", set()),
+        ("systems.settings", "epochs: _whole(1) = 20", "epochs: _whole(1) = 21", set()),
         ("evaluation.predictions", 'sort_values(["seed", "clip"]', 'sort_values(["clip", "seed"]', FUSED),
         ("book.figures", '"""', '"""', set()),
     ],
@@ -148,7 +148,7 @@ def test_a_change_of_code_changes_the_systems_that_it_decides(before, package, m
     ("old", "new"),
     [
         ('    """Return the names', '    # Why.\n    """Return other words about the names'),
-        ("def fit_fold(cell: Cell, seed: int, fold: int)", "def fit_fold(cell, seed, fold)"),
+        ("which: Sequence[str], **setting) -> Pipeline:", "which, **setting):"),
         ("import copy\n", "import copy\nimport math\n"),
     ],
 )
@@ -160,26 +160,22 @@ def test_comments_docstrings_annotations_and_imports_do_not_count(before, packag
 
 
 def test_a_clearer_message_does_not_count(before, package):
-    path = package / "experiments/cells.py"
-    path.write_text(path.read_text().replace("a fold tests the classes", "some fold tests the classes"))
+    path = package / "experiments/fold.py"
+    path.write_text(path.read_text().replace("} tests the classes", "} asks for the classes"))
     assert digests() == before
 
 
 def test_a_definition_may_move_to_another_module(before, package):
-    path = package / "experiments/cells.py"
+    path = package / "experiments/fitting/classical.py"
     source = path.read_text()
-    tree = ast.parse(source)
-    (node,) = [part for part in tree.body if getattr(part, "name", None) == "classes"]
+    (node,) = [part for part in ast.parse(source).body if getattr(part, "name", None) == "values"]
     lines = source.splitlines(keepends=True)
     moved = "".join(lines[node.lineno - 1 : node.end_lineno])
     rest = "".join(lines[: node.lineno - 1] + lines[node.end_lineno :])
-    head = "from ser_core.experiments.cells import clips_of\nfrom ser_core.errors import SerError\n\n\n"
+    head = "from collections.abc import Sequence\nimport numpy as np\nimport pandas as pd\n\n\n"
     (package / "elsewhere.py").write_text(head + moved)
-    path.write_text(rest)
-    fitting = package / "experiments/fitting/classical.py"
-    text = fitting.read_text().replace("import Cell, classes, clips_of", "import Cell, clips_of", 1)
-    fitting.write_text(
-        text.replace("from ser_core.errors", "from ser_core.elsewhere import classes\nfrom ser_core.errors", 1)
+    path.write_text(
+        rest.replace("from ser_core.systems", "from ser_core.elsewhere import values\nfrom ser_core.systems", 1)
     )
     after = digests()
     assert {after[name] == before[name] for name in ("logreg", "knn")} == {True}

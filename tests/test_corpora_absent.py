@@ -548,7 +548,7 @@ def test_an_experiment_refuses_what_is_not_at_hand_and_says_how_to_get_it(own):
     for fields in kinds:
         fields |= {"corpora": ["crema_d", "crema_d+urdu", "urdu"], "protocols": ["speaker"], "folds": 2}
         loaded = configuration.load(experiment(own, **fields))
-        assert [cell.corpus for cell in loaded.cells] == ["urdu"]
+        assert [cell.corpus for cell in loaded.systems] == ["urdu"]
         assert loaded.refused["corpus"].tolist() == ["crema_d", "crema_d+urdu"]
         reasons = loaded.refused["reason"]
         assert reasons.str.fullmatch("crema_d: .* `ser fetch crema_d` .* `ser card crema_d --write`").all()

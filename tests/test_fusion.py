@@ -13,8 +13,9 @@ from traced import unnoticed
 
 from ser_core import files
 from ser_core.errors import SerError
-from ser_core.experiments import cells, configuration, keys, runs
+from ser_core.experiments import configuration, fitting, keys, runs, specs
 from ser_core.experiments.fitting import late_fusion
+from ser_core.experiments.fold import clips_of, division, make
 from ser_core.systems import registry
 
 
@@ -86,9 +87,9 @@ def test_what_cannot_be_combined_is_refused():
 @pytest.fixture
 def fused(tmp_path, monkeypatch):
     """A fusion of two made-up Runs on EmoDB, of two seeds, whose test and dev predictions are planted."""
-    clips = cells.clips_of("emodb", "native")
-    cell = cells.FusionCell("emodb", "speaker", "both", ("made/a", "made/b"), "mean", True, "native", 5, (0,))
-    folds = cells.division(cell, 0)
+    clips = clips_of("emodb", "native")
+    cell = specs.LateFusion("emodb", "speaker", "both", ("made/a", "made/b"), "mean", True, "native", 5, (0,))
+    folds = division(cell, 0)
     names = sorted(clips["emotion"].unique())
     for run, seed in (("a", 0), ("b", 10)):
         tables = {}
@@ -111,7 +112,7 @@ def fused(tmp_path, monkeypatch):
 
 def test_runs_are_averaged_over_their_seeds_and_fused_clip_by_clip(fused):
     cell, folds = fused
-    table, facts = late_fusion.fit_fold(cell, 0, 0)
+    table, facts = fitting.fit_fold(cell, 0, 0)
     assert facts["n_test"] == (table["part"] == "test").sum()
     columns = [name for name in table if name.startswith("p_")]
     expected = sum(runs.read(f"made/{run}").predictions.groupby("clip")[columns].mean() for run in ("a", "b")) / 2
@@ -124,17 +125,17 @@ def test_runs_are_averaged_over_their_seeds_and_fused_clip_by_clip(fused):
 
 def test_one_seed_is_fused_with_the_same_seed(fused):
     cell, _ = fused
-    each = cells.FusionCell(**{**vars(cell), "average": False, "seeds": (0, 1)})
-    one, two = (late_fusion.fit_fold(each, seed, 0)[0] for seed in (0, 1))
+    each = specs.LateFusion(**{**vars(cell), "average": False, "seeds": (0, 1)})
+    one, two = (fitting.fit_fold(each, seed, 0)[0] for seed in (0, 1))
     assert set(one["seed"]) == {0} and set(two["seed"]) == {1}
     assert not np.allclose(one.filter(like="p_").iloc[:, 0], two.filter(like="p_").iloc[:, 0])
 
 
 def test_members_of_other_folds_are_refused(fused):
     cell, _ = fused
-    other = cells.FusionCell(**{**vars(cell), "folds": 10})
+    other = specs.LateFusion(**{**vars(cell), "folds": 10})
     with pytest.raises(SerError, match="make both with the same protocol, folds and split seed"):
-        late_fusion.fit_fold(other, 0, 0)
+        fitting.fit_fold(other, 0, 0)
 
 
 @pytest.mark.parametrize("which", [[], [0], [0, 1, 2, 3, 4, 5]])
@@ -153,29 +154,34 @@ def test_a_member_without_probabilities_of_the_same_classes_is_refused(fused, wh
     info = json.loads((runs.folder("made", "b") / "run.json").read_text())
     info["tables"] = {name: files.sha256(runs.folder("made", "b") / f"{name}.parquet") for name in info["tables"]}
     files.write_json(info, runs.folder("made", "b") / "run.json")
-    with pytest.raises(SerError, match="'made/b' gives the probabilities .*, the member before it .*; name members"):
-        late_fusion.fit_fold(cell, 0, 0)
+    with pytest.raises(SerError, match="'made/b' gives the probabilities .*, the fold has the classes"):
+        fitting.fit_fold(cell, 0, 0)
 
 
 def test_a_stored_feature_set_whose_classifier_gives_no_probabilities_is_refused():
-    cell = cells.FusionCell("emodb", "speaker", "one", ("praat31/svm-linear/train",), "mean", True, "native", 5, (0,))
+    cell = specs.LateFusion("emodb", "speaker", "one", ("praat31/svm-linear/train",), "mean", True, "native", 5, (0,))
     with pytest.raises(SerError, match="'svm-linear' gives no probabilities; name a member that does"):
-        late_fusion.fit_fold(cell, 0, 3)
+        fitting.fit_fold(cell, 0, 3)
 
 
 @pytest.mark.parametrize("rule", late_fusion.RULES)
 def test_no_code_that_a_fusion_executes_goes_unnoticed(fused, monkeypatch, rule):
     cell, _ = fused
-    other = cells.FusionCell(**{**vars(cell), "rule": rule, "members": ("made/a", "praat31/logreg/train")})
+    other = specs.LateFusion(**{**vars(cell), "rule": rule, "members": ("made/a", "praat31/logreg/train")})
     forget()
-    assert unnoticed(other, lambda: late_fusion.fit_fold(other, 0, 0), monkeypatch) == set()
+
+    def fit():
+        fold = make(other, 0, 0)
+        late_fusion.fit_fold(other, fold, {name: fitting.member(other, name, fold) for name in other.members})
+
+    assert unnoticed(other, fit, monkeypatch) == set()
 
 
 def test_a_stored_feature_set_is_tuned_as_in_the_baselines():
     """With one member the fusion is the nested classical system, whose Run is committed."""
-    cell = cells.FusionCell("emodb", "speaker", "one", ("egemaps/logreg/train",), "mean", True, "native", "loo", (0,))
+    cell = specs.LateFusion("emodb", "speaker", "one", ("egemaps/logreg/train",), "mean", True, "native", "loo", (0,))
     committed = runs.read("baselines/emodb.speaker.egemaps.logreg.train.tuned").predictions
-    table, _ = late_fusion.fit_fold(cell, 0, 3)
+    table, _ = fitting.fit_fold(cell, 0, 3)
     test = table[table["part"] == "test"].set_index("clip")["prediction"]
     same = committed[committed["fold"] == 3].set_index("clip")["prediction"].reindex(test.index)
     assert (same == test).mean() > 0.98
@@ -198,10 +204,10 @@ def test_a_file_of_fusions_becomes_cells(tmp_path):
     }
     path = tmp_path / "toy.yaml"
     path.write_text(yaml.safe_dump(content))
-    one, two = configuration.load(path).cells
+    one, two = configuration.load(path).systems
     assert one.members == ("x/emodb.speaker.a", "egemaps/logreg/train")
-    assert (two.system, two.folds) == ("ravdess.speaker.both", 6)
-    assert cells.cell(vars(one)) == one
+    assert (two.folder, two.folds) == ("ravdess.speaker.both", 6)
+    assert specs.read(vars(one)) == one
     path.write_text(yaml.safe_dump(content | {"features": ["egemaps"]}))
     with pytest.raises(SerError, match=r"'fusions' stands for \['features'\]; use one or the other"):
         configuration.load(path)
@@ -211,6 +217,6 @@ def test_a_file_of_fusions_becomes_cells(tmp_path):
 
 
 def test_a_missing_member_is_named():
-    cell = cells.FusionCell("emodb", "speaker", "x", ("made/none",), "mean", True, "native", 5, (0,))
+    cell = specs.LateFusion("emodb", "speaker", "x", ("made/none",), "mean", True, "native", 5, (0,))
     with pytest.raises(SerError, match="made/none"):
         keys.identity(cell)["key"]

@@ -31,14 +31,14 @@ LAYERS = {"facebook/wav2vec2-xls-r-300m": 24}
 
 
 def test_there_is_a_file_for_each_large_encoder():
-    recipes = [cell.recipe for path in FILES for cell in configuration.load(path).cells]
+    recipes = [cell.recipe for path in FILES for cell in configuration.load(path).systems]
     encoders = {name for recipe in recipes for name in (recipe.encoder, recipe.text) if name}
     assert encoders == set(FAMILY) | set(TEXT_FAMILY)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_the_file_pins_its_checkpoint_and_fits_it(path):
-    for cell in configuration.load(path).cells:
+    for cell in configuration.load(path).systems:
         recipe, n = cell.recipe, LAYERS.get(cell.recipe.encoder, 12)
         assert len(recipe.revision) == 40
         assert not recipe.text or len(recipe.text_revision) == 40
@@ -58,7 +58,7 @@ PUBLISHED = {
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_the_settings_are_those_of_the_study(name):
-    cell = configuration.load(paths.repository() / f"experiments/large/{name}.yaml").cells[0]
+    cell = configuration.load(paths.repository() / f"experiments/large/{name}.yaml").systems[0]
     how = cell.recipe
     step = how.batch_size * how.accumulation
     assert (how.learning_rate, step, how.epochs, how.class_weights, how.select, cell.labels) == PUBLISHED[name]
@@ -66,7 +66,7 @@ def test_the_settings_are_those_of_the_study(name):
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_without_the_weights_one_line_says_what_is_missing_and_how_to_get_it(path, monkeypatch):
-    cell = configuration.load(path).cells[0]
+    cell = configuration.load(path).systems[0]
     with pytest.raises(SerError) as caught:
         inputs.frozen_encoder(cell.recipe, 0)
     message = str(caught.value)

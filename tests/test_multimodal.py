@@ -198,36 +198,11 @@ def test_gradients_of_the_control_reach_all_that_it_trains(kind):
     )
 
 
-@pytest.mark.parametrize("rate", [0.0, 0.2, 0.5])
-def test_modality_dropout_has_its_rate_on_either_side_and_never_on_both(rate):
-    # With both modalities one value each, the plain head can be made to pass on what it is given.
-    made = fusion_head("plain-concat", 1, 1, 2, dropout=0.0, modality_dropout=rate)
-    with torch.no_grad():
-        made.classify[1].weight.copy_(torch.eye(2))
-        made.classify[1].bias.zero_()
-        made.absent_audio.fill_(-1), made.absent_text.fill_(-2)
-    n = 20_000
-    states, mask = torch.ones(n, 1, 1), torch.ones(n, 1, dtype=torch.bool)
-    torch.manual_seed(5)
-    given = made(states, mask, states, mask)
-    gone = torch.stack([given[:, 0] == -1, given[:, 1] == -2], 1)
-    assert (given[~gone] == 1).all()
-    assert not gone.all(1).any()
-    # Four standard deviations of a share of 20,000 clips are at most 0.0142.
-    np.testing.assert_allclose(gone.float().mean(0).numpy(), rate, atol=0.0142 if rate else 0)
-    # Of a clip that has one modality, that one stays.
-    for present, expected in (([True, False], [1.0, -2.0]), ([False, True], [-1.0, 1.0])):
-        given = made(states, mask, states, mask, torch.tensor([present] * n))
-        assert (given == torch.tensor(expected)).all()
-    made.eval()
-    assert (made(states, mask, states, mask) == 1).all()
-
-
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_seed_decides_all(kind):
     def run():
         torch.manual_seed(3)
-        made = fusion_head(kind, DA, DT, CLASSES, width=WIDTH, heads=HEADS, modality_dropout=0.3)
+        made = fusion_head(kind, DA, DT, CLASSES, width=WIDTH, heads=HEADS)
         matched_width(kind, 64, 64, CLASSES, 64)
         optimizer = torch.optim.SGD(made.parameters(), lr=0.1)
         for _ in range(3):
@@ -341,8 +316,6 @@ def scores(kind="concat", audio=(2, 3, DA), audio_mask=MASK, text=(2, 3, DT), te
         (lambda: audio_head("sum", 2, 2, hidden=2), "unknown kind of fusion 'sum'"),
         (lambda: matched_width("sum", 2, 2, 2, 8), "unknown kind of fusion 'sum'"),
         (lambda: fusion_head("cross-attention", 2, 2, 2, width=10, heads=4), "4 attention heads do not divide .* 10"),
-        (lambda: fusion_head("concat", 2, 2, 2, modality_dropout=0.6), "modality dropout 0.6 is not from 0 to 0.5"),
-        (lambda: fusion_head("concat", 2, 2, 2, modality_dropout=-0.1), "modality dropout -0.1"),
         (
             lambda: matched_width("concat", 50, 2, 2, 2),
             "'concat' has 164 parameters, the nearest audio-only head 161; .*",

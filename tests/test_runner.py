@@ -22,8 +22,9 @@ from ser_core import files, paths
 from ser_core.data import corpora, splits, synthetic
 from ser_core.errors import SerError
 from ser_core.evaluation.predictions import COLUMNS
-from ser_core.experiments import cells, configuration, keys, runner, runs
+from ser_core.experiments import configuration, fitting, keys, runner, runs, specs
 from ser_core.experiments.fitting import classical
+from ser_core.experiments.fold import clips_of, division, make
 from ser_core.systems import features
 from ser_core.systems.features import tables
 
@@ -114,11 +115,11 @@ def test_a_killed_run_started_again_gives_the_same_files(write, monkeypatch):
     fitted = []
     original = classical.fit_fold
 
-    def dies_at_the_third(cell, seed, fold):
-        fitted.append((seed, fold))
+    def dies_at_the_third(system, fold, *tables):
+        fitted.append((fold.seed, fold.number))
         if len(fitted) == 3:
             raise KeyboardInterrupt
-        return original(cell, seed, fold)
+        return original(system, fold, *tables)
 
     monkeypatch.setattr(classical, "fit_fold", dies_at_the_third)
     with pytest.raises(KeyboardInterrupt):
@@ -140,13 +141,13 @@ def test_nothing_runs_twice_until_data_or_cell_change(write):
     table, clips, spec = features.load("urdu", "egemaps"), corpora.table("urdu"), features.get("egemaps")
     tables.save(table + 1, "urdu", spec, clips)
     keys.data_hash.cache_clear()
-    classical._features.cache_clear()
+    fitting._features.cache_clear()
     assert len(runner.run(configuration.load(write()), jobs=1, progress=False)) == 1
 
 
 def test_of_two_runs_at_once_one_waits_for_the_other_and_says_so(write):
     experiment, lines = configuration.load(write()), []
-    name = f"trial/{experiment.cells[0].system}"
+    name = f"trial/{experiment.systems[0].folder}"
     with runner._held([name], print):
         other = threading.Thread(
             target=runner.run, args=(experiment,), kwargs={"jobs": 1, "progress": False, "note": lines.append}
@@ -156,7 +157,7 @@ def test_of_two_runs_at_once_one_waits_for_the_other_and_says_so(write):
         while not lines and time.monotonic() < deadline:
             time.sleep(0.05)
         assert lines == [f"waiting for another 'ser run' that makes {name}"]
-        assert not (runs.folder("trial", experiment.cells[0].system) / "run.json").exists()
+        assert not (runs.folder("trial", experiment.systems[0].folder) / "run.json").exists()
     other.join()
     assert runs.read(name).info["key"]
     assert list(runner.pending(experiment)) == []
@@ -201,7 +202,7 @@ def test_code_is_recorded_and_does_not_make_a_run_another(write, monkeypatch):
     experiment = configuration.load(write())
     (path,) = runner.run(experiment, jobs=1, progress=False)
     info = runs.info(f"trial/{path.name}")
-    assert info["code"] == keys.code_of(experiment.cells[0])
+    assert info["code"] == keys.code_of(experiment.systems[0])
     assert datetime.fromisoformat(info["made"]).tzinfo is not None
     monkeypatch.setattr(keys, "code_of", lambda cell: "f" * 16)
     assert runner.run(experiment, jobs=1, progress=False) == []
@@ -209,13 +210,15 @@ def test_code_is_recorded_and_does_not_make_a_run_another(write, monkeypatch):
 
 @pytest.mark.parametrize("changes", [{"tune": True, "models": ["knn"]}, {"normalisations": ["coral"]}])
 def test_no_code_that_a_classical_fold_executes_goes_unnoticed(write, monkeypatch, changes):
-    (cell,) = configuration.load(write(**changes)).cells
+    (cell,) = configuration.load(write(**changes)).systems
     forget()
-    assert unnoticed(cell, lambda: runner.fit_fold(cell, 0, 0), monkeypatch) == set()
+    assert (
+        unnoticed(cell, lambda: classical.fit_fold(cell, make(cell, 0, 0), *fitting.tables(cell)), monkeypatch) == set()
+    )
 
 
 def test_a_function_that_the_code_of_a_cell_leaves_out_is_found(write, monkeypatch):
-    (cell,) = configuration.load(write()).cells
+    (cell,) = configuration.load(write()).systems
     assert "data.synthetic:clips" in unnoticed(cell, lambda: synthetic.clips(speakers=2), monkeypatch)
 
 
@@ -232,7 +235,7 @@ def test_equal_training_sizes(write):
 
 def test_what_a_corpus_cannot_do_is_listed_with_the_reason(write):
     experiment = configuration.load(write(protocols=["speaker", "session"]))
-    assert [cell.protocol for cell in experiment.cells] == ["speaker"]
+    assert [cell.protocol for cell in experiment.systems] == ["speaker"]
     assert experiment.refused[["corpus", "what"]].to_numpy().tolist() == [["urdu", "session"]]
     assert "session" in experiment.refused["reason"].iloc[0]
 
@@ -281,7 +284,7 @@ def test_a_class_absent_from_training_is_said(write):
     clips = corpora.table("urdu")
     only_one = clips["emotion"].where(clips["emotion"] != "angry", "sad").where(clips["speaker"] != "toy/s01", "angry")
     files.write_parquet(clips.assign(emotion=only_one), corpora.table_path("urdu"))
-    cells.clips_of.cache_clear()
+    clips_of.cache_clear()
     with pytest.raises(SerError, match=r"tests the classes \['angry'\], which its training part does not have"):
         runner.run(configuration.load(write(folds="loo")), jobs=1, progress=False)
 
@@ -289,8 +292,8 @@ def test_a_class_absent_from_training_is_said(write):
 def test_probabilities_that_are_no_numbers_are_left_out_and_noted(write, monkeypatch):
     original = classical.fit_fold
 
-    def without_confidence(cell, seed, fold):
-        predictions, facts = original(cell, seed, fold)
+    def without_confidence(*given):
+        predictions, facts = original(*given)
         columns = [name for name in predictions if name.startswith("p_")]
         predictions.loc[0, columns] = np.nan
         return predictions, facts
@@ -326,7 +329,7 @@ def test_a_network_takes_the_shared_recipe_and_then_its_own_settings(write_netwo
         seeds=[0, 1],
         splits=[0, 7],
     )
-    found = {cell.system: cell for cell in configuration.load(path).cells}
+    found = {cell.folder: cell for cell in configuration.load(path).systems}
     assert list(found) == [
         f"urdu.{protocol}.{name}{split}"
         for name in ("head", "full", "longer")
@@ -343,7 +346,7 @@ def test_a_network_takes_the_shared_recipe_and_then_its_own_settings(write_netwo
     for system, seed in (("urdu.speaker.full", 0), ("urdu.speaker.full.split7", 7)):
         expected = splits.make(clips, "speaker", n_folds=4, seed=seed)
         for of in (0, 1):
-            pd.testing.assert_frame_equal(cells.division(found[system], of), expected)
+            pd.testing.assert_frame_equal(division(found[system], of), expected)
 
 
 def test_a_network_is_trained_on_a_union_of_corpora_that_all_have_recordings(tmp_path, monkeypatch):
@@ -352,13 +355,13 @@ def test_a_network_is_trained_on_a_union_of_corpora_that_all_have_recordings(tmp
     path = tmp_path / "union.yaml"
     path.write_text(yaml.safe_dump(content | {"corpora": ["savee+tess", "meld+savee"]}))
     loaded = configuration.load(path)
-    assert [cell.corpus for cell in loaded.cells] == ["savee+tess"]
+    assert [cell.corpus for cell in loaded.systems] == ["savee+tess"]
     assert loaded.refused["reason"].tolist() == ["'meld' has no recordings, which network 'plain' hears"]
 
 
 def test_a_network_without_patience_has_no_dev_part(write_networks):
     path = write_networks(networks={"stops": {}, "goes-on": {"patience": None}})
-    roles = {cell.name: set(cells.division(cell, 0)["role"]) for cell in configuration.load(path).cells}
+    roles = {cell.name: set(division(cell, 0)["role"]) for cell in configuration.load(path).systems}
     assert roles == {"stops": {"train", "dev", "test"}, "goes-on": {"train", "test"}}
 
 
@@ -366,15 +369,15 @@ def test_cells_come_back_from_the_json_of_a_run(write, write_networks):
     augmentation = {"gain_db": [-6, 6], "time_masks": 2, "time_mask_frames": 10}
     networks = {"plain": {}, "changed": {"augmentation": augmentation, "copies": 2, "revision": "abc"}}
     for path in (write(seeds=[0, 1], models=["forest"]), write_networks(networks=networks, seeds=[2, 3])):
-        for cell in configuration.load(path).cells:
-            back = cells.cell(json.loads(json.dumps(dataclasses.asdict(cell))))
+        for cell in configuration.load(path).systems:
+            back = specs.read(json.loads(json.dumps(dataclasses.asdict(cell))))
             assert back == cell
             assert type(back) is type(cell)
             assert keys.identity(back)["key"] == keys.identity(cell)["key"]
 
 
 def test_a_key_changes_with_all_that_decides_predictions(write_networks):
-    (cell,) = configuration.load(write_networks()).cells
+    (cell,) = configuration.load(write_networks()).systems
     found = {keys.identity(cell)["key"]}
     changes = [{"split_seed": 1}, {"seeds": (1,)}, {"folds": 3}, {"protocol": "clip"}, {"train_clips": 50}]
     for change in [*changes, {"recipe": dataclasses.replace(cell.recipe, dropout=0.2)}]:
@@ -392,11 +395,11 @@ def test_a_key_changes_with_all_that_decides_predictions(write_networks):
 def test_a_key_is_made_without_torch(write_networks):
     code = (
         "import sys; from ser_core.experiments import configuration, keys; "
-        f"cells = configuration.load({str(write_networks())!r}).cells; "
+        f"cells = configuration.load({str(write_networks())!r}).systems; "
         "print(keys.identity(cells[0])['key'], 'torch' in sys.modules)"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    (cell,) = configuration.load(write_networks()).cells
+    (cell,) = configuration.load(write_networks()).systems
     assert found == [keys.identity(cell)["key"], "False"]
 
 
@@ -488,10 +491,10 @@ def test_a_union_that_cannot_be_gets_one_clear_line(two, write, changes, message
 def test_the_merged_corpus_can_be_divided_as_its_experiment_asks(monkeypatch):
     monkeypatch.delenv("SER_RESULTS")
     experiment = configuration.load(paths.repository() / "experiments/merged-nus.yaml")
-    assert len(experiment.cells) == 2 * 2 * 8
+    assert len(experiment.systems) == 2 * 2 * 8
     assert set(experiment.refused["corpus"]) == {"crema_d+ravdess+savee+tess", "crema_d+iemocap+ravdess+savee+tess"}
-    clips = cells.clips_of("ravdess+savee+tess", "sharma7")
+    clips = clips_of("ravdess+savee+tess", "sharma7")
     assert len(clips) == 7 * 192 + 6 * 60 + 6 * 200
-    for cell in {cell.protocol: cell for cell in experiment.cells}.values():
+    for cell in {cell.protocol: cell for cell in experiment.systems}.values():
         for seed in cell.seeds:
-            assert not splits.absent(cells.division(cell, seed), clips)
+            assert not splits.absent(division(cell, seed), clips)

@@ -17,8 +17,9 @@ from ser_core.data import corpora
 from ser_core.data.transcripts import dialogue_of
 from ser_core.errors import SerError
 from ser_core.evaluation import intervals
-from ser_core.experiments import configuration, runner, runs, scoring
+from ser_core.experiments import configuration, fitting, runner, runs, scoring
 from ser_core.experiments.fitting import classical
+from ser_core.experiments.fold import make
 from ser_core.systems import classifiers, features
 from ser_core.systems.features import embedding, texts
 
@@ -229,10 +230,10 @@ def test_numbers_of_sentences_bear_no_errors(committed):
 
 def test_vocabulary_and_document_frequencies_are_of_the_train_part(series, write):
     run(write())
-    cell = configuration.load(write()).cells[0]
+    cell = configuration.load(write()).systems[0]
     say(series, lambda said: "zebra zebra " + said)
     forget()
-    vectorizer = classical.fit(cell, 0, 0).final.named_steps["tfidf"]
+    vectorizer = classical.fit(cell, make(cell, 0, 0), *fitting.tables(cell)).final.named_steps["tfidf"]
     assert not [term for term in vectorizer.vocabulary_ if "zebra" in term] and "sorry" in vectorizer.vocabulary_
 
 
@@ -242,7 +243,7 @@ def test_another_word_makes_a_run_stale(series, write):
     assert not list(runner.pending(experiment))
     say(series, lambda said: said.where(said.index > 0, "Oh."))
     forget()
-    assert [cell.system for cell, _ in runner.pending(experiment)] == ["meld.official.words.logreg.tfidf"]
+    assert [cell.folder for cell, _ in runner.pending(experiment)] == ["meld.official.words.logreg.tfidf"]
 
 
 @pytest.mark.parametrize(

@@ -22,10 +22,11 @@ from ser_core import paths
 from ser_core.data import audio, corpora, synthetic
 from ser_core.errors import SerError
 from ser_core.evaluation.predictions import COLUMNS
-from ser_core.experiments import cells, configuration, keys, runner, runs
+from ser_core.experiments import configuration, fitting, keys, runner, runs, specs
 from ser_core.experiments.fitting import network
 from ser_core.experiments.fitting.network import inputs
 from ser_core.experiments.fitting.network.trainer import parameter_groups
+from ser_core.experiments.fold import division, make
 from ser_core.systems import encoders
 from ser_core.systems.encoders.base import RATE, pad
 from ser_core.systems.encoders.byol import ByolS
@@ -108,7 +109,7 @@ def write(tmp_path):
 
 
 def cell(seeds=(0,), **settings):
-    return cells.TrainingCell(
+    return specs.NetworkSystem(
         corpus="urdu",
         protocol="speaker",
         name="trial",
@@ -123,12 +124,17 @@ def cell(seeds=(0,), **settings):
 
 def fit(seed=0, fold=0, *, folder=None, **settings):
     """Return the tables of one fold by name, and the facts."""
-    table, facts = network.fit_fold(cell(**settings), seed, fold, folder=folder)
+    table, facts = fitting.fit_fold(cell(**settings), seed, fold, folder)
     return {name: rows.reset_index(drop=True) for name, rows in table.groupby("part")}, facts
 
 
+def fold_of(system, number=0):
+    """Return a function that fits a fold of a network, with what only it calls."""
+    return lambda: network.fit_fold(system, make(system, 0, number), network.material(system))
+
+
 def parts(fold=0, **settings):
-    folds = cells.division(cell(**settings), 0)
+    folds = division(cell(**settings), 0)
     here = folds[folds["fold"] == fold]
     return {role: rows["clip"].tolist() for role, rows in here.groupby("role", observed=True)}
 
@@ -198,8 +204,8 @@ def test_the_run_holds_predictions_dev_and_both_speaker_probes(whole):
 
 def test_the_facts_of_each_fold_are_recorded(whole):
     info = whole.run.info
-    assert cells.cell(info["cell"]) == whole.experiment.cells[0]
-    assert info["code"] == keys.code_of(whole.experiment.cells[0])
+    assert specs.read(info["cell"]) == whole.experiment.systems[0]
+    assert info["code"] == keys.code_of(whole.experiment.systems[0])
     assert info["data"] == keys.audio_hash("urdu")
     assert {"torch", "torchaudio", "transformers", "accelerate"} <= set(info["versions"])
     assert [(fact["seed"], fact["fold"]) for fact in info["folds"]] == [(0, fold) for fold in range(4)]
@@ -268,7 +274,7 @@ def test_the_same_seed_gives_the_same_predictions_and_another_seed_others(whole)
 
 @pytest.mark.parametrize("seed", [0, 1])
 def test_predictions_do_not_depend_on_what_is_kept_of_earlier_folds(seed):
-    inputs.prepared.cache_clear()
+    network._material.cache_clear()
     first, _ = fit(seed=seed, **QUICK)
     second, _ = fit(seed=seed, **QUICK)
     assert first["test"][PROBABILITIES].equals(second["test"][PROBABILITIES])
@@ -407,9 +413,9 @@ def test_what_is_kept_of_frozen_blocks_changes_no_result(monkeypatch, seen):
     # The kept inputs have gone through two of the blocks, each of which halves time and frequency.
     assert {clip[0].shape[1:] for clip in seen.parts[0].versions} == {(16, 64)}
     monkeypatch.setattr(encoders, "load", lambda name, revision=None: drawn(name, kind=Uncached))
-    inputs.prepared.cache_clear()
+    network._material.cache_clear()
     anew, anew_facts = fit(epochs=4)
-    inputs.prepared.cache_clear()
+    network._material.cache_clear()
     assert {clip[0].shape[1:] for clip in seen.parts[3].versions} == {(64,)}
     for then, now in zip(facts["curve"], anew_facts["curve"], strict=True):
         assert then == pytest.approx(now, abs=2e-3)
@@ -470,28 +476,6 @@ def test_the_loss_weighs_the_classes_of_the_training_part(seen):
     assert plain is None
 
 
-def test_other_corpora_add_clips_of_the_classes_there_are_to_the_training_part_alone(stores, seen):
-    folder = synthetic.corpus(
-        stores / "data/ravdess", speakers=2, sentences=1, emotions=("angry", "happy", "sad"), seed=1
-    )
-    corpora.write_table(corpora.local.read(folder / "clips.csv", name="ravdess"))
-    fit(**QUICK | {"epochs": 1, "extra": ("ravdess",)})
-    train, dev, test = seen.parts
-    here = parts()
-    assert (
-        train.labels[: len(here["train"])]
-        == corpora.table("urdu").loc[here["train"], "emotion"].map({name: i for i, name in enumerate(CLASSES)}).tolist()
-    )
-    # Sorted by clip: angry and sad of the first speaker, then of the second; happy is no class here.
-    assert train.labels[len(here["train"]) :] == [0, 1, 0, 1]
-    assert [len(part) for part in (train, dev, test)] == [len(here["train"]) + 4, len(here["dev"]), len(here["test"])]
-    counts = np.bincount(train.labels)
-    assert seen.trainers[0].model.loss.weight.tolist() == pytest.approx((counts.sum() / (2 * counts)).tolist())
-
-
-# What is done to training clips and to no others.
-
-
 def test_waveform_effects_are_heard_in_training_only_and_anew_in_each_epoch(monkeypatch):
     heard, original = [], inputs.augment_waveform
 
@@ -540,7 +524,6 @@ def test_rare_classes_are_filled_up_with_changed_clips_of_the_training_part_alon
     assert missing > 0
     assert filled == [rare] * missing
     assert facts["n_filled"] == missing
-    assert facts["n_extra"] == 0
     assert seen.trainers[0].model.loss.weight.tolist() == [1.0, 1.0]
     assert [len(dev), len(test)] == [len(here["dev"]), len(here["test"])]
     # Each is like one clip of the class, and like it alone, and no version of it stands twice.
@@ -670,16 +653,19 @@ def test_more_frozen_blocks_than_there_are_and_a_class_not_trained_are_refused(s
     only_one = clips["emotion"].where(clips["speaker"] == "toy/s01", "sad")
     corpora.table_path("tess").parent.mkdir(parents=True, exist_ok=True)
     clips.assign(emotion=only_one).to_parquet(corpora.table_path("tess"))
-    folds = cells.division(dataclasses.replace(cell(), corpus="tess"), 0)
+    folds = division(dataclasses.replace(cell(), corpus="tess"), 0)
     tested = folds[(folds["role"] == "test") & folds["clip"].str.contains("s01")]["fold"].iloc[0]
-    message = refusal(network.fit_fold, dataclasses.replace(cell(), corpus="tess"), 0, tested)
+    message = refusal(fitting.fit_fold, dataclasses.replace(cell(), corpus="tess"), 0, tested)
     assert "tests the classes ['angry'], which its training part does not have" in message
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"pooling": "median"}, "unknown pooling 'median'"),
+        (
+            {"pooling": "median"},
+            "'pooling' must be one of ['mean', 'max+mean', 'statistics', 'attention'], not 'median'",
+        ),
         ({"layers": 7}, "no layer '7'"),
     ],
 )
@@ -699,4 +685,4 @@ def test_a_model_without_gradients_has_no_groups():
 def test_no_code_that_a_fold_executes_goes_unnoticed(monkeypatch, settings):
     trained = cell(**QUICK | {"epochs": 1} | settings)
     forget()
-    assert unnoticed(trained, lambda: network.fit_fold(trained, 0, 0), monkeypatch) == set()
+    assert unnoticed(trained, fold_of(trained), monkeypatch) == set()

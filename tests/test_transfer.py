@@ -16,8 +16,9 @@ from ser_core.data import corpora, splits, synthetic
 from ser_core.data.audit import audit
 from ser_core.errors import RefusalError, SerError
 from ser_core.evaluation import metrics
-from ser_core.experiments import cells, configuration, runner, runs
+from ser_core.experiments import configuration, runner, runs
 from ser_core.experiments.fitting import classical
+from ser_core.experiments.fold import clips_of, division
 from ser_core.systems import features
 from ser_core.systems.features import tables
 
@@ -283,7 +284,7 @@ def run(path):
 def test_a_pair_gives_both_directions_in_one_run(write):
     found = run(write())
     assert found.system == "ravdess+urdu.corpus.egemaps.logreg.train"
-    clips = cells.clips_of("ravdess+urdu", "common4")
+    clips = clips_of("ravdess+urdu", "common4")
     table = {name: features.load(name, "egemaps") for name in ("ravdess", "urdu")}
     for fold, (target, source) in enumerate((("ravdess", "urdu"), ("urdu", "ravdess"))):
         model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, class_weight="balanced", max_iter=1000))
@@ -302,7 +303,7 @@ def scaled(name):
 @pytest.mark.parametrize("normalisation", ["corpus", "coral"])
 def test_a_tuned_run_on_features_scaled_by_corpus_is_what_scikit_learn_gives(write, normalisation):
     found = run(write(normalisations=[normalisation], tune=True))
-    clips = cells.clips_of("ravdess+urdu", "common4")
+    clips = clips_of("ravdess+urdu", "common4")
     table = pd.concat([scaled("ravdess"), scaled("urdu")])
     for fold, part in parts(splits.make(clips, "corpus"), clips).items():
         x = {role: table.loc[rows.index].to_numpy() for role, rows in part.items()}
@@ -366,7 +367,7 @@ def test_few_shots_are_run_and_what_is_left_out_is_listed(write):
 
 def test_a_class_that_only_the_training_corpora_have_is_no_fault_and_one_that_only_the_target_has_is(write):
     experiment = configuration.load(write(corpora=["ravdess+tess", "ravdess+urdu"]))
-    assert [cell.corpus for cell in experiment.cells] == ["ravdess+urdu"]
+    assert [cell.corpus for cell in experiment.systems] == ["ravdess+urdu"]
     assert experiment.refused.to_numpy().tolist() == [
         ["ravdess+tess", "corpus", "fold 0 tests the classes ['neutral'], which its training part does not have"]
     ]
@@ -381,16 +382,16 @@ def test_a_class_that_only_the_training_corpora_have_is_no_fault_and_one_that_on
 
 def test_pairs_are_all_unions_of_two(write):
     experiment = configuration.load(write(corpora=["urdu", "ravdess", "tess"], pairs=True))
-    assert [cell.corpus for cell in experiment.cells] == ["ravdess+urdu"]
+    assert [cell.corpus for cell in experiment.systems] == ["ravdess+urdu"]
     assert experiment.refused["corpus"].tolist() == ["ravdess+tess", "tess+urdu"]
-    one = configuration.load(write(corpora=["ravdess", "urdu"], pairs=True)).cells
-    assert one == configuration.load(write()).cells
+    one = configuration.load(write(corpora=["ravdess", "urdu"], pairs=True)).systems
+    assert one == configuration.load(write()).systems
 
 
 def test_a_pair_without_features_is_refused_by_the_name_of_the_part(write, monkeypatch):
     monkeypatch.delenv("SER_RESULTS")
     found = configuration.load(write(corpora=["emodb", "punjabi_elc", "savee"], pairs=True))
-    assert [cell.corpus for cell in found.cells] == ["emodb+savee"]
+    assert [cell.corpus for cell in found.systems] == ["emodb+savee"]
     reason = "punjabi_elc has no recordings to compute 'egemaps' from; it comes with 'praat31' only"
     assert found.refused.to_numpy().tolist() == [
         [pair, "egemaps", reason] for pair in ("emodb+punjabi_elc", "punjabi_elc+savee")
@@ -421,19 +422,19 @@ def test_networks_are_trained_across_corpora_too(write, stores):
     content = {"name": "trial", "question": "?", "corpora": ["ravdess", "urdu"], "pairs": True, "labels": "common4"}
     content |= {"protocols": ["corpus", "corpus+2"], "networks": {"last": {"freeze": 3}, "ever": {"patience": None}}}
     (stores / "trial.yaml").write_text(yaml.safe_dump(content))
-    found = {cell.system: cells.division(cell, 0) for cell in configuration.load(stores / "trial.yaml").cells}
+    found = {cell.folder: division(cell, 0) for cell in configuration.load(stores / "trial.yaml").systems}
     assert list(found) == [f"ravdess+urdu.{p}.{n}" for n in ("last", "ever") for p in ("corpus", "corpus+2")]
-    clips = cells.clips_of("ravdess+urdu", "common4")
+    clips = clips_of("ravdess+urdu", "common4")
     pd.testing.assert_frame_equal(found["ravdess+urdu.corpus.last"], splits.make(clips, "corpus"))
     pd.testing.assert_frame_equal(found["ravdess+urdu.corpus+2.ever"], splits.make(clips, "corpus+2", dev=False))
 
 
 def test_the_six_corpora_can_be_tested_by_each_other():
     experiment = configuration.load(paths.repository() / "experiments/transfer-all.yaml")
-    assert len(experiment.cells) == 2 * 5 and not len(experiment.refused)
-    cell = experiment.cells[0]
-    clips = cells.clips_of(cell.corpus, cell.labels)
-    folds = cells.division(cell, 0)
+    assert len(experiment.systems) == 2 * 5 and not len(experiment.refused)
+    cell = experiment.systems[0]
+    clips = clips_of(cell.corpus, cell.labels)
+    folds = division(cell, 0)
     tested = folds[folds["role"] == "test"].groupby("fold")["clip"].agg(lambda clip: set(clips.loc[clip, "corpus"]))
     assert tested.tolist() == [{name} for name in ("banglaser", "emodb", "ravdess", "savee", "tess", "urdu")]
     assert not folds.attrs["notes"]

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from ser_core import cli, paths
 from ser_core.errors import SerError
-from ser_core.experiments import cells, keys, runner, runs, verification, verification_record
+from ser_core.experiments import keys, runner, runs, specs, verification, verification_record
 
 # Cheap, on committed features: a linear SVM, which gives no probabilities, and a tuned logistic regression.
 SVM = "ladder/urdu.clip.egemaps.svm-linear.train"
@@ -98,7 +98,7 @@ def test_a_tolerance_is_kept_to_the_clip(copied, monkeypatch):
         (lambda path: edit(path, tables={}), "records no table 'predictions'"),
         (lambda path: edit(path, folds=None, measured=[]), r"lacks \['measured', 'folds'\]"),
         (lambda path: edit(path, cell={"seeds": [0]}), "its 'cell' is not the settings of a system"),
-        (lambda path: edit(path, cell={}), "its 'cell' is not the settings of a system: KeyError: 'seeds'"),
+        (lambda path: edit(path, cell={}), "its 'cell' is not the settings of a system: 'seeds' is missing"),
         (lambda path: edit(path, tolerance={"answers": 1, "probability": 1}), "its tolerance is .*, wider than"),
         (lambda path: edit(path, tolerance={"answers": float("nan"), "probability": 0}), "its tolerance is"),
         (lambda path: edit(path, tolerance={}), "its tolerance is {}"),
@@ -141,7 +141,7 @@ def test_what_is_recorded_beside_the_answers_is_compared(copied, change):
 
 
 def test_a_probability_that_is_no_number_is_different(copied, monkeypatch):
-    fit_fold = runner.fit_fold
+    fit_fold = verification.fit_fold
 
     def broken(*arguments):
         table, facts = fit_fold(*arguments)
@@ -149,19 +149,19 @@ def test_a_probability_that_is_no_number_is_different(copied, monkeypatch):
         table.loc[0, columns] = np.nan
         return table, facts
 
-    monkeypatch.setattr(runner, "fit_fold", broken)
+    monkeypatch.setattr(verification, "fit_fold", broken)
     (fold,) = verification.verify(LOGREG, n_folds=1).folds
     assert fold.outcome == verification.DIFFERENT and fold.probability == 1
 
 
 def test_a_difference_says_what_dev_speakers_chose_otherwise(copied, monkeypatch):
-    fit_fold = runner.fit_fold
+    fit_fold = verification.fit_fold
 
     def other(*arguments):
         table, facts = fit_fold(*arguments)
         return table.assign(prediction=np.roll(table["prediction"], 1)), facts | {"chosen": {"weight": 0.6}}
 
-    monkeypatch.setattr(runner, "fit_fold", other)
+    monkeypatch.setattr(verification, "fit_fold", other)
     rewrite(SVM, lambda table: None, folds=[fact | {"chosen": {"weight": 0.45}} for fact in runs.info(SVM)["folds"]])
     found = verification.verify(SVM, n_folds=1)
     assert "1 different" in found.text() and found.text().endswith("; dev speakers chose weight 0.6, recorded 0.45)")
@@ -200,7 +200,7 @@ def test_a_fold_that_cannot_be_fitted_is_said_and_stops_nothing(copied, monkeypa
     def broken(*arguments):
         raise error
 
-    monkeypatch.setattr(runner, "fit_fold", broken)
+    monkeypatch.setattr(verification, "fit_fold", broken)
     found = verification.verify(SVM, n_folds=1)
     assert (found.wrong, found.missing, found.folds) == (wrong, missing, ())
 
@@ -230,7 +230,7 @@ def test_the_record_grows_and_says_what_came_out(copied):
     assert [line["run"] for line in lines] == [SVM, SVM]
     table = verification_record.record()
     assert table["environment"].unique().tolist() == [first["environment"]]
-    assert table["code"].unique().tolist() == [keys.code_of(cells.cell(runs.info(SVM)["cell"]))]
+    assert table["code"].unique().tolist() == [keys.code_of(specs.read(runs.info(SVM)["cell"]))]
     before = path.read_text()
     verification_record.append(verification.Verified(SVM, missing="nothing"))
     assert path.read_text() == before
@@ -324,7 +324,7 @@ def test_a_damaged_run_is_made_again_and_its_facts_stay(copied, monkeypatch):
     ],
 )
 def test_a_record_that_was_cut_is_said_before_anything_is_fitted(copied, tmp_path, monkeypatch, content, message):
-    monkeypatch.setattr(runner, "fit_fold", None)
+    monkeypatch.setattr(verification, "fit_fold", None)
     path = tmp_path / "record.jsonl"
     path.write_text(content)
     result = call("ladder", "--jobs", "1", "--record", str(path))
@@ -336,7 +336,7 @@ def test_a_record_that_was_cut_is_said_before_anything_is_fitted(copied, tmp_pat
 
 @pytest.mark.parametrize("place", ["", "file/record.jsonl"])
 def test_a_record_that_cannot_be_written_is_said_before_anything_is_fitted(copied, tmp_path, monkeypatch, place):
-    monkeypatch.setattr(runner, "fit_fold", None)
+    monkeypatch.setattr(verification, "fit_fold", None)
     (tmp_path / "file").write_text("")
     result = call("ladder", "--jobs", "1", "--record", str(tmp_path / place))
     assert isinstance(result.exception, OSError)  # `ser_core.cli.main` makes one line of it

@@ -125,7 +125,7 @@ def not_installed(name, revision):
 
 
 def test_a_network_needs_its_recordings_and_its_checkpoint(stores, monkeypatch):
-    (cell,) = configuration.load(write(stores, "one", networks={"one": {}})).cells
+    (cell,) = configuration.load(write(stores, "one", networks={"one": {}})).systems
     with pytest.raises(SerError, match="no recordings of emodb"):
         workflow.check_inputs(cell)
     monkeypatch.setattr(corpora, "audio_path", lambda row: None)

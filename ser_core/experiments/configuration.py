@@ -1,4 +1,4 @@
-"""Experiments: how a declarative YAML file becomes cells, one system on one corpus under one protocol each."""
+"""Experiments: how a declarative YAML file becomes systems, one system on one corpus under one protocol each."""
 
 import itertools
 import re
@@ -10,7 +10,8 @@ import pandas as pd
 
 from ser_core.data import corpora, splits, transcripts
 from ser_core.errors import RefusalError, SerError
-from ser_core.experiments.cells import AnyCell, Cell, FusionCell, TrainingCell, clips_of, division, make_folds
+from ser_core.experiments.fold import clips_of, divide, division
+from ser_core.experiments.specs import ClassicalSystem, LateFusion, NetworkSystem, System
 from ser_core.files import yamlfile
 from ser_core.systems import classifiers, features, registry
 from ser_core.systems.settings import recipe
@@ -18,7 +19,7 @@ from ser_core.systems.settings import recipe
 FIELDS = {
     "name": "name of the experiment and of its folder of Runs",
     "question": "what it is to answer, one sentence",
-    "corpora": "corpora to use; names joined by '+' are one corpus of all their clips",
+    "corpora": "corpora to use, by name, or by the path of a CSV of your own; joined by '+', one corpus of all clips",
     "pairs": "true: all unions of two of the corpora in place of the corpora",
     "protocols": "split protocols",
     "features": "feature sets",
@@ -60,14 +61,15 @@ class Experiment:
     Attributes:
         name: Name of the folder of its Runs.
         question: What it is to answer.
-        cells: The systems to run.
+        systems: The systems to run.
         refused: Rows corpus, what (a protocol or a feature set), reason: what the data cannot support; of a union under
-            a protocol such as ``corpus+2`` also each corpus that is not tested.
+            a protocol such as ``corpus+2`` also each corpus that is not tested; of a corpus of one's own also each row
+            of its CSV with a problem.
     """
 
     name: str
     question: str
-    cells: tuple[AnyCell, ...]
+    systems: tuple[System, ...]
     refused: pd.DataFrame
 
 
@@ -96,20 +98,43 @@ def load(path: Path | str) -> Experiment:
     if content["name"] != path.stem:
         raise SerError(f"{path}: its name is '{content['name']}', not that of the file, '{path.stem}'")
     spec = _DEFAULTS | content
+    spec["corpora"], problems = _own_corpora(path, spec["corpora"])
     spec["corpora"] = _pairs(path, spec)
     _check_names(path, spec, set(content))
-    made = _training_cells if spec["networks"] else _fusion_cells if spec["fusions"] else _feature_cells
-    cells, refused = made(path, spec)
-    if not cells:
+    made = _networks if spec["networks"] else _fusions if spec["fusions"] else _classical
+    systems, refused = made(path, spec)
+    if not systems:
         raise SerError(
             f"{path}: its corpora support nothing of it; the first reason of {len(refused)}: {refused[0]['reason']}"
         )
     return Experiment(
         content["name"],
         content["question"],
-        tuple(cells),
-        pd.DataFrame(refused, columns=["corpus", "what", "reason"]).drop_duplicates(ignore_index=True),
+        tuple(systems),
+        pd.DataFrame(problems + refused, columns=["corpus", "what", "reason"]).drop_duplicates(ignore_index=True),
     )
+
+
+def _own_corpora(path: Path, listed: object) -> tuple[object, list[dict]]:
+    """Return the corpora with the names of those that are paths, from the experiment file on; and their problems."""
+    if not isinstance(listed, list):
+        return listed, []
+    named, problems = [], []
+    for entry in listed:
+        if not isinstance(entry, str) or not any(map(corpora.own.is_path, entry.split("+"))):
+            named.append(entry)
+            continue
+        parts = []
+        for part in entry.split("+"):
+            if corpora.own.is_path(part):
+                part, found = corpora.own.add(path.parent / part, corpora.KNOWN)
+                problems += [
+                    {"corpus": part, "what": row.path, "reason": f"{row.problem}: {row.detail}"}
+                    for row in found.itertuples()
+                ]
+            parts.append(part)
+        named.append("+".join(sorted(set(parts))))
+    return named, problems
 
 
 def _pairs(path: Path, spec: dict) -> list[str]:
@@ -126,11 +151,11 @@ def _pairs(path: Path, spec: dict) -> list[str]:
     return ["+".join(pair) for pair in itertools.combinations(sorted(listed), 2)]
 
 
-def _training_cells(path: Path, spec: dict) -> tuple[list[TrainingCell], list[dict]]:
+def _networks(path: Path, spec: dict) -> tuple[list[NetworkSystem], list[dict]]:
     """Return the networks of an experiment file and what its corpora cannot support."""
     if spec["train_clips"] == "match":
         raise SerError(f"{path}: 'train_clips' is a number for networks, not 'match'")
-    cells, refused = [], []
+    systems, refused = [], []
     shared = {"labels": spec["labels"], "train_clips": spec["train_clips"], "seeds": tuple(spec["seeds"])}
     split_seeds = [0] if spec["splits"] == "fixed" else spec["splits"]
     for name, settings in spec["networks"].items():
@@ -144,38 +169,38 @@ def _training_cells(path: Path, spec: dict) -> tuple[list[TrainingCell], list[di
             raise SerError(f"{path}: network '{name}': {error}") from error
         for corpus, protocol, split in itertools.product(spec["corpora"], spec["protocols"], split_seeds):
             where = {"corpus": corpus, "protocol": protocol, "folds": _n_folds(spec["folds"], corpus, protocol)}
-            made = TrainingCell(name=name, recipe=how, split_seed=split, **where, **shared)
+            made = NetworkSystem(name=name, recipe=how, split_seed=split, **where, **shared)
             try:
                 if reason := _unsupported(made):
                     raise RefusalError(reason)
                 refused += _left_out(corpus, protocol, spec, [division(made, 0)])
-                cells.append(made)
+                systems.append(made)
             except RefusalError as error:
                 refused.append({"corpus": corpus, "what": protocol, "reason": str(error)})
-    return cells, refused
+    return systems, refused
 
 
-def _unsupported(cell: TrainingCell) -> str | None:
+def _unsupported(system: NetworkSystem) -> str | None:
     """Return what a network takes that one of its corpora does not have, None if all is there."""
-    for corpus in (*corpora.parts(cell.corpus), *cell.recipe.extra):
+    for corpus in corpora.parts(system.corpus):
         if corpus in corpora.ABSENT:
             corpora.table(corpus)  # which says how to get it, if it has none
-        if cell.recipe.hears and not corpora.info(corpus).has_audio:
-            return f"'{corpus}' has no recordings, which network '{cell.name}' hears"
-        if cell.recipe.reads and (reason := transcripts.refusal(corpus, cell.recipe.context)):
-            return f"{reason}, which network '{cell.name}' reads"
+        if system.recipe.hears and not corpora.info(corpus).has_audio:
+            return f"'{corpus}' has no recordings, which network '{system.name}' hears"
+        if system.recipe.reads and (reason := transcripts.refusal(corpus, system.recipe.context)):
+            return f"{reason}, which network '{system.name}' reads"
     return None
 
 
-def _fusion_cells(path: Path, spec: dict) -> tuple[list[FusionCell], list[dict]]:
+def _fusions(path: Path, spec: dict) -> tuple[list[LateFusion], list[dict]]:
     """Return the fusions of an experiment file and what its corpora cannot support."""
-    cells, refused = [], []
+    systems, refused = [], []
     for (name, fusion), corpus, protocol in itertools.product(
         spec["fusions"].items(), spec["corpora"], spec["protocols"]
     ):
         _check_fusion(path, name, fusion)
         seeds = tuple(spec["seeds"][:1] if fusion["average"] else spec["seeds"])
-        made = FusionCell(
+        made = LateFusion(
             corpus=corpus,
             protocol=protocol,
             name=name,
@@ -189,10 +214,10 @@ def _fusion_cells(path: Path, spec: dict) -> tuple[list[FusionCell], list[dict]]
         )
         try:
             refused += _left_out(corpus, protocol, spec, [division(made, seed) for seed in seeds])
-            cells.append(made)
+            systems.append(made)
         except RefusalError as error:
             refused.append({"corpus": corpus, "what": protocol, "reason": str(error)})
-    return cells, refused
+    return systems, refused
 
 
 def _check_fusion(path: Path, name: str, fusion: object) -> None:
@@ -211,9 +236,9 @@ def _check_fusion(path: Path, name: str, fusion: object) -> None:
         raise SerError(f"{path}: fusion '{name}': 'average' is true or false, not {fusion['average']!r}")
 
 
-def _feature_cells(path: Path, spec: dict) -> tuple[list[Cell], list[dict]]:
+def _classical(path: Path, spec: dict) -> tuple[list[ClassicalSystem], list[dict]]:
     """Return the systems on stored features of an experiment file and what its corpora cannot support."""
-    cells, refused = [], []
+    systems, refused = [], []
     for corpus in spec["corpora"]:
         shared = {key: spec[key] for key in ("labels", "splits", "tune")} | {"corpus": corpus}
         possible = []
@@ -244,8 +269,8 @@ def _feature_cells(path: Path, spec: dict) -> tuple[list[Cell], list[dict]]:
         ):
             once = classifiers.model(system).deterministic and spec["splits"] == "fixed"
             seeds = tuple(spec["seeds"][:1] if once else spec["seeds"])
-            cells.append(
-                Cell(
+            systems.append(
+                ClassicalSystem(
                     protocol=protocol,
                     folds=folds,
                     features=name,
@@ -257,13 +282,13 @@ def _feature_cells(path: Path, spec: dict) -> tuple[list[Cell], list[dict]]:
                     **shared,
                 )
             )
-    return cells, refused
+    return systems, refused
 
 
 def _divisions(spec: dict, corpus: str, protocol: str, n_folds: int | str) -> list[pd.DataFrame]:
     """Return all divisions that the seeds make."""
     seeds = spec["seeds"] if spec["splits"] == "per-seed" else [0]
-    return [make_folds(corpus, spec["labels"], protocol, n_folds, seed, None, spec["tune"]) for seed in seeds]
+    return [divide(corpus, spec["labels"], protocol, n_folds, seed, None, spec["tune"]) for seed in seeds]
 
 
 def _left_out(corpus: str, protocol: str, spec: dict, made: list[pd.DataFrame]) -> list[dict]:
@@ -355,7 +380,7 @@ def _known(path: Path, key: str, name: object, names: Iterable[str]) -> bool:
     if key != "corpora" or not isinstance(name, str):
         return name in names
     try:
-        return set(corpora.parts(name)) <= set(names)
+        return all(map(corpora.is_known, corpora.parts(name)))
     except SerError as error:
         raise SerError(f"{path}: {error}") from error
 

@@ -10,7 +10,7 @@ from ser_core import files, paths
 from ser_core.data import splits
 from ser_core.errors import SerError
 from ser_core.evaluation import procedure
-from ser_core.experiments.cells import clips_of
+from ser_core.experiments.fold import clips_of
 from ser_core.systems import classifiers, features
 
 # The systems whose halves are committed. Folds are as in the experiments 'baselines' and 'byol-probe'.

@@ -9,7 +9,8 @@ import numpy as np
 from ser_core import files
 from ser_core.data import corpora, labels, transcripts
 from ser_core.experiments import code_hash, runs
-from ser_core.experiments.cells import AnyCell, Cell, FusionCell, TrainingCell, division
+from ser_core.experiments.fold import division
+from ser_core.experiments.specs import ClassicalSystem, LateFusion, NetworkSystem, System
 from ser_core.systems import features, registry
 from ser_core.systems.settings import Recipe
 
@@ -17,13 +18,16 @@ from ser_core.systems.settings import Recipe
 _HASHED = (
     *("errors", "paths", "files", "data.corpora", "data.splits", "data.transcripts", "systems.features"),
     *(f"data.labels:{name}" for name in ("_mapping", "HARMONISATIONS", "SHORTEST", "coverage")),
-    *(f"systems.settings:{name}" for name in ("Recipe", "Augmentation")),
+    *(f"systems.settings:{name}" for name in ("Recipe", "Augmentation", "_settings", "_ascending")),
     *(f"systems.classifiers:{name}" for name in ("NORMALISATIONS", "OF_WORDS")),
-    *(f"experiments.cells:{name}" for name in ("make_folds", "Cell", "TrainingCell", "FusionCell")),
+    "experiments.fold:divide",
+    *(f"experiments.specs:{name}" for name in ("ClassicalSystem", "NetworkSystem", "LateFusion")),
     *(f"experiments.runs:{name}" for name in ("Run", "info", "folder", "check_table")),
     # Names; the code behind them is followed from where they are named.
     "systems.registry",
 )
+# A fitter calls the methods of what it is given, which its own code does not name.
+_OF_FOLDS = ("experiments.fold:make", "experiments.fold:Fold")
 # What a recipe makes of its settings; its checks and defaults do not count, for the resolved system has the values.
 _OF_RECIPES = tuple(f"systems.settings:Recipe.{name}" for name in ("of_inputs", "of_texts", "hears", "reads", "anew"))
 _OF_AUGMENTATIONS = tuple(f"systems.settings:Augmentation.{name}" for name in ("from_mapping", "waveform", "image"))
@@ -55,60 +59,57 @@ def text_hash(corpus: str, recipe: Recipe) -> str:
     return files.digest(sorted(read.items()))
 
 
-def labels_hash(cell: AnyCell) -> str:
+def labels_hash(system: System) -> str:
     """Return 16 hex digits of what a system's label harmonisation makes of the words of its corpora."""
-    extra = cell.recipe.extra if isinstance(cell, TrainingCell) else ()
-    mapping = {corpus: labels.mapping(cell.labels, corpus) for corpus in (*corpora.parts(cell.corpus), *extra)}
-    return files.digest(mapping, labels.SHORTEST.get(cell.labels, 0.0))
+    mapping = {corpus: labels.mapping(system.labels, corpus) for corpus in corpora.parts(system.corpus)}
+    return files.digest(mapping, labels.SHORTEST.get(system.labels, 0.0))
 
 
 @functools.lru_cache(maxsize=1024)
-def folds_hash(cell: AnyCell) -> str:
-    """Return 16 hex digits of who is trained on and who is tested, in all seeds and folds of a cell."""
+def folds_hash(system: System) -> str:
+    """Return 16 hex digits of who is trained on and who is tested, in all seeds and folds of a system."""
     digest = hashlib.sha256()
-    for seed in cell.seeds:
-        digest.update(division(cell, seed)[["fold", "role", "clip"]].to_csv(index=False).encode())
+    for seed in system.seeds:
+        digest.update(division(system, seed)[["fold", "role", "clip"]].to_csv(index=False).encode())
     return digest.hexdigest()[:16]
 
 
-def data_of(cell: AnyCell) -> str:
-    """Return the digest of the data that a cell is trained on; of a fusion, of the predictions of its members."""
-    if isinstance(cell, FusionCell):
-        return files.digest([_member(cell, member) for member in cell.members])
-    if isinstance(cell, TrainingCell):
-        names = (cell.corpus, *cell.recipe.extra)
-        found = [audio_hash(corpus) for corpus in names]
-        if cell.recipe.reads:
-            found += [text_hash(corpus, cell.recipe) for corpus in names]
-        return files.digest(found) if len(found) > 1 else found[0]
-    if cell.test_features:
-        return files.digest([data_hash(cell.corpus, name) for name in (cell.features, cell.test_features)])
-    return data_hash(cell.corpus, cell.features)
+def data_of(system: System) -> str:
+    """Return the digest of the data that a system is trained on; of a fusion, of the predictions of its members."""
+    if isinstance(system, LateFusion):
+        return files.digest([_member(system, member) for member in system.members])
+    if isinstance(system, NetworkSystem):
+        heard = audio_hash(system.corpus)
+        return files.digest([heard, text_hash(system.corpus, system.recipe)]) if system.recipe.reads else heard
+    if system.test_features:
+        return files.digest([data_hash(system.corpus, name) for name in (system.features, system.test_features)])
+    return data_hash(system.corpus, system.features)
 
 
-def _member(cell: FusionCell, member: str) -> object:
+def _member(system: LateFusion, member: str) -> object:
     """Return what a fusion takes from a member: the digests of a Run's tables, or that of the features."""
-    if member.count("/") == 2:
-        return data_hash(cell.corpus, member.split("/")[0])
+    if fitted := system.fitted(member):
+        return data_hash(system.corpus, fitted.features)
     tables = runs.info(member)["tables"]
     return {name: tables[name] for name in ("dev", "predictions") if name in tables}
 
 
-def identity(cell: AnyCell) -> dict[str, object]:
+def identity(system: System) -> dict[str, object]:
     """Return what makes a Run the Run it is, as its ``run.json`` holds it.
 
     Args:
-        cell: The resolved system.
+        system: The resolved system.
 
     Returns:
-        The ``cell`` itself, and the digests ``divisions`` of its folds, ``data`` of what it is trained on and
+        The system under ``cell``, and the digests ``divisions`` of its folds, ``data`` of what it is trained on and
         ``labels`` of its label mapping; and ``key``, the digest of these four. Code is not part of it: another code
         makes the same Run unverified, not another one.
 
     Raises:
         SerError: If features, a member's Run or a table of clips is not there.
     """
-    found = {"cell": asdict(cell), "divisions": folds_hash(cell), "data": data_of(cell), "labels": labels_hash(cell)}
+    found = {"cell": asdict(system), "divisions": folds_hash(system), "data": data_of(system)}
+    found["labels"] = labels_hash(system)
     return found | {"key": key(found)}
 
 
@@ -124,26 +125,29 @@ def key(info: dict) -> str:
     return files.digest(*(info[name] for name in ("cell", "divisions", "data", "labels")))
 
 
-def code_of(cell: AnyCell) -> str:
-    """Return the digest of the code that decides a cell's predictions, see `ser_core.experiments.code_hash.digest`.
+def code_of(system: System) -> str:
+    """Return the digest of the code that decides a system's predictions, see `ser_core.experiments.code_hash.digest`.
 
-    Of a registry only what the cell names counts: its classifier, its encoders, its fusion head, its rule.
+    Of a registry only what the system names counts: its classifier, its encoders, its fusion head, its rule.
     """
-    if isinstance(cell, Cell):
+    if isinstance(system, ClassicalSystem):
         return code_hash.digest(
-            ["experiments.fitting.classical:fit_fold"],
+            ["experiments.fitting.classical:fit_fold", "experiments.fitting:tables", *_OF_FOLDS],
             without=_HASHED,
-            entries={"systems.classifiers:MODELS": cell.model},
+            entries={"systems.classifiers:MODELS": system.model},
         )
-    if isinstance(cell, FusionCell):
-        entries = {"experiments.fitting.late_fusion:COMBINE": cell.rule}
-        fitted = sorted(member.split("/")[1] for member in cell.members if member.count("/") == 2)
-        if len(set(fitted)) <= 1:
+    if isinstance(system, LateFusion):
+        entries = {"experiments.fitting.late_fusion:COMBINE": system.rule}
+        fitted = {member.model for member in map(system.fitted, system.members) if member}
+        if len(fitted) <= 1:
             entries["systems.classifiers:MODELS"] = next(iter(fitted), "")
-        without = (*_HASHED, *([] if fitted else ["experiments.fitting.late_fusion:_classical"]))
-        return code_hash.digest(["experiments.fitting.late_fusion:fit_fold"], without=without, entries=entries)
-    recipe = cell.recipe
-    roots = ["experiments.fitting.network:fit_fold", *_OF_RECIPES, *(_OF_AUGMENTATIONS if recipe.augmentation else ())]
+        roots = ["experiments.fitting.late_fusion:fit_fold", "experiments.fitting:member", *_OF_FOLDS]
+        roots.append("experiments.specs:LateFusion.fitted")
+        without = (*_HASHED, *([] if fitted else ["experiments.fitting:_fitted"]))
+        return code_hash.digest(roots, without=without, entries=entries)
+    recipe = system.recipe
+    roots = ["experiments.fitting.network:fit_fold", "experiments.fitting.network:material", *_OF_FOLDS, *_OF_RECIPES]
+    roots += _OF_AUGMENTATIONS if recipe.augmentation else ()
     roots += [f"{registry.encoder(name).module}:load" for name in (recipe.encoder, recipe.text) if name]
     if recipe.text:
         roots += registry.FUSION_HEADS[recipe.fusion.removeprefix("audio:")]

@@ -17,10 +17,11 @@ from filelock import Timeout
 
 from ser_core import files
 from ser_core.errors import SerError
-from ser_core.experiments import cells, keys, runs, workers
-from ser_core.experiments.cells import AnyCell, Cell, FusionCell, TrainingCell, division
+from ser_core.experiments import keys, runs, specs, workers
 from ser_core.experiments.configuration import Experiment
-from ser_core.experiments.fitting import classical, late_fusion
+from ser_core.experiments.fitting import fit_fold
+from ser_core.experiments.fold import steps
+from ser_core.experiments.specs import ClassicalSystem, NetworkSystem, System
 
 TOLERANCES = {
     # A solver stops an iteration earlier or later; on 6,373 features that moves a probability by two hundredths, and
@@ -42,40 +43,17 @@ LEFT_OUT = "probabilities left out"
 """How a note of a Run begins whose system gives probabilities that are none."""
 
 
-def kind_of(cell: AnyCell) -> str:
+def kind_of(system: System) -> str:
     """Return ``classical``, ``perceptron`` (a classical system that is one), ``network`` or ``fusion``."""
-    if isinstance(cell, Cell):
-        return "perceptron" if cell.model.endswith("mlp") else "classical"
-    return "network" if isinstance(cell, TrainingCell) else "fusion"
+    if isinstance(system, ClassicalSystem):
+        return "perceptron" if system.model.endswith("mlp") else "classical"
+    return "network" if isinstance(system, NetworkSystem) else "fusion"
 
 
-def fit_fold(cell: AnyCell, seed: int, fold: int, folder: Path | None = None) -> tuple[pd.DataFrame, dict]:
-    """Fit one fold of any system and predict it.
-
-    Args:
-        cell: The system.
-        seed: One of its seeds.
-        fold: A fold of its Folds.
-        folder: Where a network keeps its checkpoints; a temporary folder if None.
-
-    Returns:
-        The predictions, with the column ``part`` where a system predicts more than its test part, and the facts.
-
-    Raises:
-        SerError: If the fold cannot be fitted.
-    """
-    if isinstance(cell, TrainingCell):
-        # Imported here, because it brings torch.
-        from ser_core.experiments.fitting import network
-
-        return network.fit_fold(cell, seed, fold, folder=folder)
-    return (late_fusion if isinstance(cell, FusionCell) else classical).fit_fold(cell, seed, fold)
-
-
-def _part(experiment: str, cell: AnyCell, seed: int, fold: int, cell_key: str) -> Path:
+def _part(experiment: str, system: System, seed: int, fold: int, key: str) -> Path:
     # With the code, so that no Run is joined from parts that were made by different code.
-    made_by = files.digest(cell_key, keys.code_of(cell))
-    return runs.folder(experiment, cell.system) / ".parts" / f"{made_by}-{seed}-{fold}.parquet"
+    made_by = files.digest(key, keys.code_of(system))
+    return runs.folder(experiment, system.folder) / ".parts" / f"{made_by}-{seed}-{fold}.parquet"
 
 
 def _writes() -> bool:
@@ -83,15 +61,15 @@ def _writes() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-def _run_part(experiment: str, cell: AnyCell, seed: int, fold: int, cell_key: str) -> None:
+def _run_part(experiment: str, system: System, seed: int, fold: int, key: str) -> None:
     """Fit one fold and keep its predictions; the file appears whole or not at all."""
     from sklearn.exceptions import ConvergenceWarning
 
     start, cpu = time.perf_counter(), time.process_time()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", ConvergenceWarning)
-        path = _part(experiment, cell, seed, fold, cell_key).with_suffix("")
-        predictions, facts = fit_fold(cell, seed, fold, path)
+        path = _part(experiment, system, seed, fold, key).with_suffix("")
+        predictions, facts = fit_fold(system, seed, fold, path)
         if _writes():
             shutil.rmtree(path, ignore_errors=True)
     facts["converged"] = not any(issubclass(w.category, ConvergenceWarning) for w in caught)
@@ -101,13 +79,13 @@ def _run_part(experiment: str, cell: AnyCell, seed: int, fold: int, cell_key: st
     facts["cpu_seconds"] = round(time.process_time() - cpu, 3)
     facts["peak_memory_mib"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit)
     if _writes():
-        files.write_parquet(predictions, _part(experiment, cell, seed, fold, cell_key), facts)
+        files.write_parquet(predictions, _part(experiment, system, seed, fold, key), facts)
 
 
 def pending(
     experiment: Experiment, only: str = "", systems: Sequence[str] = (), note: Callable[[str], None] = lambda _: None
-) -> Iterator[tuple[AnyCell, str]]:
-    """Yield the cells whose Run is missing, damaged, or of another system, division, data or label mapping.
+) -> Iterator[tuple[System, str]]:
+    """Yield the systems whose Run is missing, damaged, or of another system, division, data or label mapping.
 
     Args:
         experiment: From `ser_core.experiments.configuration.load`.
@@ -116,21 +94,21 @@ def pending(
         note: Called with a line for each Run that is there and is to be made again, which says why.
 
     Yields:
-        Each cell with its key.
+        Each system with its key.
 
     Raises:
-        SerError: If data of a cell is not there.
+        SerError: If data of a system is not there.
     """
-    for cell in experiment.cells:
-        if only not in cell.system or (systems and cell.system not in systems):
+    for system in experiment.systems:
+        if only not in system.folder or (systems and system.folder not in systems):
             continue
-        name, here = f"{experiment.name}/{cell.system}", keys.identity(cell)
-        if (runs.folder(experiment.name, cell.system) / "run.json").is_file():
+        name, here = f"{experiment.name}/{system.folder}", keys.identity(system)
+        if (runs.folder(experiment.name, system.folder) / "run.json").is_file():
             reason = outdated(name, here)
             if reason is None:
                 continue
             note(f"{name} is made again: {reason}")
-        yield cell, here["key"]
+        yield system, here["key"]
 
 
 def outdated(name: str, here: dict) -> str | None:
@@ -144,11 +122,11 @@ def outdated(name: str, here: dict) -> str | None:
         info = runs.info(name)
         for table in sorted({"predictions", *info["tables"]}):
             runs.check_table(name, table, info)
-        # As cells, so that a setting that was added since has the value it had before there was a choice.
-        was = {**{field: info.get(field) for field in here}, "cell": cells.cell(info["cell"])}
+        # As systems, so that a setting that was added since has the value it had before there was a choice.
+        was = {**{field: info.get(field) for field in here}, "cell": specs.read(info["cell"])}
     except SerError as error:
         return str(error)
-    now = {**here, "cell": cells.cell(here["cell"])}
+    now = {**here, "cell": specs.read(here["cell"])}
     changed = [field for field in ("cell", "divisions", "data", "labels") if was[field] != now[field]]
     words = {"cell": "its settings", "divisions": "its folds", "data": "its data", "labels": "its label mapping"}
     if changed:
@@ -171,15 +149,6 @@ def _held(names: Sequence[str], note: Callable[[str], None]) -> Iterator[None]:
                 lock.acquire()
             stack.callback(lock.release)
         yield
-
-
-def steps(cell: AnyCell) -> list[tuple[int, int]]:
-    """Return every (seed, fold) of a cell.
-
-    Args:
-        cell: The system.
-    """
-    return [(seed, fold) for seed in cell.seeds for fold in sorted(division(cell, seed)["fold"].unique().tolist())]
 
 
 def run(
@@ -211,32 +180,32 @@ def run(
     import joblib
     from tqdm import tqdm
 
-    there = [cell.system for cell in experiment.cells]
+    there = [system.folder for system in experiment.systems]
     if only and not any(only in system for system in there):
         raise SerError(f"no system of '{experiment.name}' contains '{only}'; the first is '{there[0]}'")
     if unknown := sorted(set(systems) - set(there)):
         raise SerError(f"no system of '{experiment.name}' is called '{unknown[0]}'; the first is '{there[0]}'")
-    names = [f"{experiment.name}/{cell.system}" for cell, _ in pending(experiment, only, systems)]
+    names = [f"{experiment.name}/{system.folder}" for system, _ in pending(experiment, only, systems)]
     with _held(names, note) if _writes() else contextlib.nullcontext():
         todo = list(pending(experiment, only, systems, note))
         tasks = [
-            (experiment.name, cell, seed, fold, cell_key)
-            for cell, cell_key in todo
-            for seed, fold in steps(cell)
-            if not _part(experiment.name, cell, seed, fold, cell_key).is_file()
+            (experiment.name, system, seed, fold, key)
+            for system, key in todo
+            for seed, fold in steps(system)
+            if not _part(experiment.name, system, seed, fold, key).is_file()
         ]
         with workers.pool(jobs):
             done = joblib.Parallel(return_as="generator_unordered")(joblib.delayed(_run_part)(*task) for task in tasks)
             for _ in tqdm(done, total=len(tasks), desc=experiment.name, unit="fold", disable=not progress):
                 pass
-        return [_assemble(experiment, cell, cell_key) for cell, cell_key in todo] if _writes() else []
+        return [_assemble(experiment, system, key) for system, key in todo] if _writes() else []
 
 
-def _assemble(experiment: Experiment, cell: AnyCell, cell_key: str) -> Path:
-    """Join the parts of a cell into a Run and remove them."""
+def _assemble(experiment: Experiment, system: System, key: str) -> Path:
+    """Join the parts of a system into a Run and remove them."""
     tables, facts = [], []
-    for seed, fold in steps(cell):
-        path = _part(experiment.name, cell, seed, fold, cell_key)
+    for seed, fold in steps(system):
+        path = _part(experiment.name, system, seed, fold, key)
         tables.append(files.read_parquet(path))
         facts.append({"seed": seed, "fold": fold, **files.read_metadata(path)})
     predictions, others = split_parts(pd.concat(tables, ignore_index=True))
@@ -257,16 +226,16 @@ def _assemble(experiment: Experiment, cell: AnyCell, cell_key: str) -> Path:
     info = {
         "experiment": experiment.name,
         "question": experiment.question,
-        **keys.identity(cell),
-        "code": keys.code_of(cell),
+        **keys.identity(system),
+        "code": keys.code_of(system),
         "versions": runs.versions(),
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
-        "tolerance": TOLERANCES[kind_of(cell)],
+        "tolerance": TOLERANCES[kind_of(system)],
         "folds": facts,
         "notes": notes,
         "measured": measured,
     }
-    path = runs.write(runs.Run(experiment.name, cell.system, predictions, info, others))
+    path = runs.write(runs.Run(experiment.name, system.folder, predictions, info, others))
     shutil.rmtree(path / ".parts")
     return path
 

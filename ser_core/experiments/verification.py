@@ -13,8 +13,10 @@ from sklearn.exceptions import ConvergenceWarning
 from ser_core import paths
 from ser_core.data import corpora, transcripts
 from ser_core.errors import SerError
-from ser_core.experiments import cells, keys, runner, runs, workers, workflow
-from ser_core.experiments.cells import AnyCell, TrainingCell, feature_sets
+from ser_core.experiments import keys, runner, runs, specs, workers, workflow
+from ser_core.experiments.fitting import fit_fold
+from ser_core.experiments.fold import steps
+from ser_core.experiments.specs import NetworkSystem, System
 from ser_core.systems import features
 
 IDENTICAL, CLOSE, DIFFERENT, UNCONVERGED = "identical", "within tolerance", "different", "not converged"
@@ -130,8 +132,8 @@ def verify(run: str, *, n_folds: int | None = None, seed: int = 0, max_seconds: 
     """
     try:
         info = _facts(run)
-        cell = cells.cell(info["cell"])
-        if wider := _wider(info["tolerance"], runner.TOLERANCES[runner.kind_of(cell)]):
+        system = specs.read(info["cell"])
+        if wider := _wider(info["tolerance"], runner.TOLERANCES[runner.kind_of(system)]):
             return Verified(run, wrong=wider)
         if info["key"] != keys.key(info):
             return Verified(run, wrong=f"its key {info['key']} is not the digest of what it records, {keys.key(info)}")
@@ -139,22 +141,22 @@ def verify(run: str, *, n_folds: int | None = None, seed: int = 0, max_seconds: 
             runs.check_table(run, table, info)
         if max_seconds is not None and not (took := cost(info)) <= max_seconds:
             return Verified(run, missing=f"a fold takes about {took:.0f} s, more than {max_seconds:g} s")
-        if reason := lacks(cell):
+        if reason := lacks(system):
             return Verified(run, missing=reason)
-        here = keys.identity(cell)
-        if not committed(cell):
+        here = keys.identity(system)
+        if not committed(system):
             # Another processor extracts features with other last bits; the predictions are compared all the same.
             here["data"] = info["data"]
         if reason := runner.outdated(run, here):
             return Verified(run, wrong=reason)
         tables = {name: _recorded(run, name) for name in info["tables"]}
-        pairs = runner.steps(cell)
+        pairs = steps(system)
         if reason := _other_folds(pairs, info, tables):
             return Verified(run, wrong=reason)
         if n_folds is not None and n_folds < len(pairs):
             chosen = np.random.default_rng([seed, *run.encode()]).choice(len(pairs), n_folds, replace=False)
             pairs = [pairs[i] for i in sorted(chosen)]
-        return Verified(run, tuple(_compare(cell, tables, info, *pair) for pair in pairs))
+        return Verified(run, tuple(_compare(system, tables, info, *pair) for pair in pairs))
     except SerError as error:
         return Verified(run, wrong=str(error))
     except ModuleNotFoundError as error:
@@ -215,7 +217,7 @@ def _recorded(run: str, name: str) -> pd.DataFrame:
     return runs.read(run).predictions if name == "predictions" else runs.other(run, name)
 
 
-def _compare(cell: AnyCell, tables: dict[str, pd.DataFrame], info: dict, seed: int, fold: int) -> Fold:
+def _compare(system: System, tables: dict[str, pd.DataFrame], info: dict, seed: int, fold: int) -> Fold:
     """Fit a fold again and return how it differs from the recorded tables."""
     tolerance = info["tolerance"]
     (recorded,) = (fact for fact in info["folds"] if (fact["seed"], fact["fold"]) == (seed, fold))
@@ -223,7 +225,7 @@ def _compare(cell: AnyCell, tables: dict[str, pd.DataFrame], info: dict, seed: i
     with warnings.catch_warnings():
         # Whether a fit converged is recorded when a Run is made; here only its answers are asked for.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        predictions, facts = runner.fit_fold(cell, seed, fold)
+        predictions, facts = fit_fold(system, seed, fold)
     test, others = runner.split_parts(predictions)
     again = {"predictions": test, **others}
     answers = clips = 0
@@ -253,7 +255,7 @@ def _compare(cell: AnyCell, tables: dict[str, pd.DataFrame], info: dict, seed: i
         outcome = CLOSE
     else:
         # A perceptron that stopped at its limit, too, has not converged; scaled, it stops at the same place everywhere.
-        cut_off = getattr(cell, "normalisation", None) == "none" and recorded.get("converged") is False
+        cut_off = getattr(system, "normalisation", None) == "none" and recorded.get("converged") is False
         outcome = UNCONVERGED if same and cut_off else DIFFERENT
     return Fold(seed, fold, outcome, answers, clips, round(largest, 9), _chose(recorded, facts))
 
@@ -266,36 +268,35 @@ def _chose(recorded: dict, facts: dict) -> str:
 
 
 @functools.lru_cache(maxsize=1024)
-def lacks(cell: AnyCell) -> str | None:
+def lacks(system: System) -> str | None:
     """Return what a system needs that is not here: features, recordings, weights or transcripts; None if all is.
 
     Args:
-        cell: The resolved system.
+        system: The resolved system.
     """
-    names = (*corpora.parts(cell.corpus), *(cell.recipe.extra if isinstance(cell, TrainingCell) else ()))
-    reads = cell.recipe.reads if isinstance(cell, TrainingCell) else set(feature_sets(cell)) & set(features.WORDS)
-    for corpus in names:
+    reads = system.recipe.reads if isinstance(system, NetworkSystem) else set(system.feature_sets) & set(features.WORDS)
+    for corpus in corpora.parts(system.corpus):
         if reads and corpus in transcripts.READERS and paths.data_folder(corpus) is None:
             return f"the transcripts of {corpus} are not committed"
-        for name in sorted(set(feature_sets(cell)) - set(features.WORDS)):
+        for name in sorted(set(system.feature_sets) - set(features.WORDS)):
             if not features.location(corpus, name).is_file():
                 return f"the {name} features of {corpus} are not committed"
     try:
-        if isinstance(cell, TrainingCell):
-            workflow.check_inputs(cell)
+        if isinstance(system, NetworkSystem):
+            workflow.check_inputs(system)
     except SerError as error:
         return str(error)
     return None
 
 
-def committed(cell: AnyCell) -> bool:
+def committed(system: System) -> bool:
     """Return whether all features that a system reads are in the results, for all corpora of a union.
 
     Args:
-        cell: The resolved system.
+        system: The resolved system.
     """
-    sets = [name for name in feature_sets(cell) if name not in features.WORDS]
-    stored = [features.location(part, name) for part in corpora.parts(cell.corpus) for name in sets]
+    sets = [name for name in system.feature_sets if name not in features.WORDS]
+    stored = [features.location(part, name) for part in corpora.parts(system.corpus) for name in sets]
     return all(path.is_file() and paths.results() in path.parents for path in stored)
 
 

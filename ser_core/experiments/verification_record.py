@@ -11,8 +11,8 @@ import pandas as pd
 
 from ser_core import files, paths
 from ser_core.errors import SerError
-from ser_core.experiments import cells, keys, runs
-from ser_core.experiments.cells import AnyCell, TrainingCell, feature_sets
+from ser_core.experiments import keys, runs, specs
+from ser_core.experiments.specs import NetworkSystem, System
 from ser_core.experiments.verification import (
     CLOSE,
     DIFFERENT,
@@ -64,7 +64,7 @@ def append(verified: Verified, path: Path | None = None) -> None:
         "run": verified.run,
         "key": info["key"],
         "predictions": info["tables"]["predictions"][:16],
-        "code": keys.code_of(cells.cell(info["cell"])),
+        "code": keys.code_of(specs.read(info["cell"])),
         "environment": environment["environment"],
         "date": datetime.now(UTC).date().isoformat(),
         "folds": folds,
@@ -165,26 +165,26 @@ def summary(path: Path | None = None) -> pd.DataFrame:
     for experiment, systems in runs.catalogue().groupby("experiment")["system"]:
         row = Counter(runs=len(systems))
         reasons: Counter = Counter()
-        for system in systems:
-            info = runs.info(f"{experiment}/{system}")
-            cell, n = cells.cell(info["cell"]), len(info["folds"])
-            found = by_run.get(f"{experiment}/{system}", known.iloc[:0])
-            current = (found["code"] == keys.code_of(cell)) & (found["key"] == info["key"])
+        for folder in systems:
+            info = runs.info(f"{experiment}/{folder}")
+            system, n = specs.read(info["cell"]), len(info["folds"])
+            found = by_run.get(f"{experiment}/{folder}", known.iloc[:0])
+            current = (found["code"] == keys.code_of(system)) & (found["key"] == info["key"])
             current &= found["predictions"] == info["tables"]["predictions"][:16]
             good = int((current & found["outcome"].isin([IDENTICAL, CLOSE])).sum())
             row.update(folds=n, verified_folds=good, verified_runs=good > 0, all_folds_runs=good == n)
             different, unconverged = (int((current & (found["outcome"] == o)).sum()) for o in (DIFFERENT, UNCONVERGED))
             row.update(different_folds=different, unconverged_folds=unconverged)
             if not good:
-                reasons["its fits did not converge" if unconverged else _why_not(cell, info)] += 1
+                reasons["its fits did not converge" if unconverged else _why_not(system, info)] += 1
         rows.append({"experiment": experiment, **row, "reason": reasons.most_common(1)[0][0] if reasons else ""})
     return pd.DataFrame(rows)
 
 
-def _why_not(cell: AnyCell, info: dict) -> str:
+def _why_not(system: System, info: dict) -> str:
     """Return why a Run is not verified, in words that do not depend on the machine."""
-    if isinstance(cell, TrainingCell):
+    if isinstance(system, NetworkSystem):
         return f"needs recordings or weights, about {max(1, cost(info) / 60):.0f} minutes a fold"
-    if set(feature_sets(cell)) & set(features.WORDS) or not committed(cell):
+    if set(system.feature_sets) & set(features.WORDS) or not committed(system):
         return "features or transcripts are not committed"
     return "not fitted again yet"

@@ -9,7 +9,7 @@ from ser_core import files
 from ser_core.data import corpora
 from ser_core.errors import SerError
 from ser_core.experiments import configuration, runner
-from ser_core.experiments.cells import AnyCell, FusionCell, TrainingCell
+from ser_core.experiments.specs import LateFusion, NetworkSystem, System
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def plan(paths: Iterable[Path]) -> Plan:
         The jobs, members of a fusion before it; an experiment that cannot be read is skipped whole.
     """
     jobs: dict[str, Job] = {}
-    fusions: list[tuple[configuration.Experiment, FusionCell]] = []
+    fusions: list[tuple[configuration.Experiment, LateFusion]] = []
     skipped: dict[tuple[str, str], list[str]] = {}
     for path in paths:
         try:
@@ -60,47 +60,46 @@ def plan(paths: Iterable[Path]) -> Plan:
         except SerError as error:
             skipped[path.stem, str(error)] = []
             continue
-        for cell in experiment.cells:
-            if isinstance(cell, FusionCell):
-                fusions.append((experiment, cell))
+        for system in experiment.systems:
+            if isinstance(system, LateFusion):
+                fusions.append((experiment, system))
             else:
-                _add(jobs, skipped, experiment, cell)
-    for experiment, cell in fusions:
-        _add(jobs, skipped, experiment, cell)
+                _add(jobs, skipped, experiment, system)
+    for experiment, system in fusions:
+        _add(jobs, skipped, experiment, system)
     return Plan(jobs, tuple(_lines(skipped)))
 
 
-def _add(jobs: dict[str, Job], skipped: dict, experiment: configuration.Experiment, cell: AnyCell) -> None:
-    """Add the job of a cell if its Run is to be made, or the reason why it cannot be."""
-    before = tuple(name for name in getattr(cell, "members", ()) if name in jobs)
+def _add(jobs: dict[str, Job], skipped: dict, experiment: configuration.Experiment, system: System) -> None:
+    """Add the job of a system if its Run is to be made, or the reason why it cannot be."""
+    before = tuple(name for name in getattr(system, "members", ()) if name in jobs)
     try:
         if before:
             # Its own key is known when they are made.
             keys = [files.digest([jobs[name].key for name in before])]
         else:
-            keys = [key for _, key in runner.pending(experiment, systems=(cell.system,))]
-        if keys and isinstance(cell, TrainingCell):
-            check_inputs(cell)
+            keys = [key for _, key in runner.pending(experiment, systems=(system.folder,))]
+        if keys and isinstance(system, NetworkSystem):
+            check_inputs(system)
     except SerError as error:
-        skipped.setdefault((experiment.name, str(error)), []).append(cell.system)
+        skipped.setdefault((experiment.name, str(error)), []).append(system.folder)
     else:
         for key in keys:
-            jobs[f"{experiment.name}/{cell.system}"] = Job(experiment.name, cell.system, key, before)
+            jobs[f"{experiment.name}/{system.folder}"] = Job(experiment.name, system.folder, key, before)
 
 
-def check_inputs(cell: TrainingCell) -> None:
+def check_inputs(system: NetworkSystem) -> None:
     """Raise if a network cannot be trained here.
 
     Args:
-        cell: The system.
+        system: The system.
 
     Raises:
         SerError: If a recording, a checkpoint or a library that it takes is not there.
     """
-    recipe = cell.recipe
+    recipe = system.recipe
     if recipe.hears:
-        for corpus in (cell.corpus, *recipe.extra):
-            _check_recordings(corpus)
+        _check_recordings(system.corpus)
     for part in (recipe, recipe.of_texts()) if recipe.text else (recipe,):
         _check_encoder(part.encoder, part.revision)
 

@@ -1,25 +1,83 @@
 """How a network is trained: every setting of a fine-tuning, of its texts and of its augmentation, with its default."""
 
 import dataclasses
-import math
-import numbers
+import functools
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
+from typing import Annotated, Literal
 
-from ser_core.data import corpora, transcripts
+from pydantic import AfterValidator, ConfigDict, Field, ValidationError
+from pydantic.dataclasses import dataclass
+
+from ser_core.data import transcripts
 from ser_core.errors import SerError
 from ser_core.systems import registry
 
-_RANGES = {"noise_snr_db": (-20, 100), "gain_db": (-60, 60), "speed": (0.5, 2), "pitch_semitones": (-12, 12)}
 _MASKS = {"time_masks": "time_mask_frames", "frequency_masks": "frequency_mask_bins"}
 
 
-def _is(value: object, kind: type) -> bool:
-    """Return whether a value is a number of a kind; True and False are none."""
-    return isinstance(value, kind) and not isinstance(value, bool)
+def _number(words: str, **bounds: float):
+    """Return the type of a number within bounds, with the words that an error line has for it."""
+    return Annotated[int | float, Field(allow_inf_nan=False, description=words, **bounds)]
 
 
-@dataclass(frozen=True)
+def _whole(least: int):
+    return Annotated[int, Field(ge=least, description=f"a whole number from {least}")]
+
+
+def _one_of(*names: str):
+    return Annotated[Literal[names], Field(description=f"one of {list(names)}")]
+
+
+def _ascending(span: tuple[float, float]) -> tuple[float, float]:
+    if span[0] > span[1]:
+        raise ValueError("the first is higher than the second")
+    return span
+
+
+def _span(least: float, most: float):
+    """Return the type of two numbers within bounds, the lower first; None for an effect that is off."""
+    bound = Annotated[int | float, Field(ge=least, le=most, allow_inf_nan=False)]
+    pair = Annotated[tuple[bound, bound], AfterValidator(_ascending)]
+    return Annotated[pair | None, Field(description=f"two numbers, low and high, from {least} to {most}, or null")]
+
+
+_RATE = _number("a number above 0, such as 1.0e-4", gt=0)
+_SHARE = _number("in [0, 1)", ge=0, lt=1)
+_BLOCKS = Annotated[Annotated[int, Field(ge=0)] | Literal["all"], Field(description="a number of blocks or 'all'")]
+_LAYERS = Annotated[
+    Literal["last", "weighted"] | Annotated[int, Field(ge=0)],
+    Field(description="'last', 'weighted' or the number of a layer"),
+]
+_FLAG = Annotated[bool, Field(description="true or false")]
+_NAME = Annotated[str, Field(description="a name")]
+
+
+def _settings(kind: type) -> type:
+    """Make a frozen dataclass of declared types, in which a wrong value is a SerError of one line.
+
+    A value of another type is refused, not converted: YAML 1.1 reads 1e-4 as a word, and yes as true.
+    """
+    made = dataclass(frozen=True, config=ConfigDict(strict=True))(kind)
+    validate = made.__init__
+
+    @functools.wraps(validate)
+    def checked(self, *args, **values):
+        try:
+            validate(self, *args, **values)
+        except ValidationError as error:
+            first = error.errors()[0]
+            if not first["loc"]:  # from __post_init__
+                raise first["ctx"]["error"] from error
+            name, known = first["loc"][0], made.__pydantic_fields__
+            given = dict(zip(known, args, strict=False)) | values
+            raise SerError(f"'{name}' must be {known[name].description}, not {given[name]!r}") from error
+
+    made.__init__ = checked
+    return made
+
+
+@_settings
 class Augmentation:
     """What is done to training clips; as made without arguments, nothing.
 
@@ -48,36 +106,22 @@ class Augmentation:
         (True, True, False)
     """
 
-    noise_snr_db: tuple[float, float] | None = None
-    gain_db: tuple[float, float] | None = None
-    speed: tuple[float, float] | None = None
-    pitch_semitones: tuple[float, float] | None = None
-    time_masks: int = 0
-    time_mask_frames: int = 0
-    frequency_masks: int = 0
-    frequency_mask_bins: int = 0
-    mixup: float = 0.0
-    probability: float = 1.0
+    noise_snr_db: _span(-20, 100) = None
+    gain_db: _span(-60, 60) = None
+    speed: _span(0.5, 2) = None
+    pitch_semitones: _span(-12, 12) = None
+    time_masks: _whole(0) = 0
+    time_mask_frames: _whole(0) = 0
+    frequency_masks: _whole(0) = 0
+    frequency_mask_bins: _whole(0) = 0
+    mixup: _number("a number from 0", ge=0) = 0.0
+    probability: _number("a number from 0 to 1", ge=0, le=1) = 1.0
 
     def __post_init__(self):
-        """Refuse values that are out of range."""
-        for name, (least, most) in _RANGES.items():
-            span = getattr(self, name)
-            pair = isinstance(span, tuple) and len(span) == 2 and all(_is(x, numbers.Real) for x in span)
-            if span is not None and not (pair and least <= span[0] <= span[1] <= most):
-                raise SerError(f"{name}={span!r}: expected two numbers, low and high, from {least} to {most}, or None")
-        for name in (*_MASKS, *_MASKS.values()):
-            if not _is(n := getattr(self, name), numbers.Integral) or n < 0:
-                raise SerError(f"{name}={n!r}: expected a whole number of 0 or more")
+        """Refuse masks without a width, and widths without a mask."""
         for masks, width in _MASKS.items():
             if bool(n := getattr(self, masks)) != bool(widest := getattr(self, width)):
                 raise SerError(f"{masks}={n} with {width}={widest} masks nothing; give both or neither")
-        if not _is(self.mixup, numbers.Real) or not 0 <= self.mixup < math.inf:
-            raise SerError(
-                f"mixup={self.mixup!r}: expected the parameter of a Beta distribution, above 0, or 0 for off"
-            )
-        if not _is(self.probability, numbers.Real) or not 0 <= self.probability <= 1:
-            raise SerError(f"probability={self.probability!r}: expected a number from 0 to 1")
 
     @classmethod
     def from_mapping(cls, mapping: dict) -> "Augmentation":
@@ -106,7 +150,7 @@ class Augmentation:
     @property
     def waveform(self) -> bool:
         """Whether `ser_core.systems.augmentation.augment_waveform` does anything."""
-        return any(getattr(self, name) is not None for name in _RANGES)
+        return any((self.noise_snr_db, self.gain_db, self.speed, self.pitch_semitones))
 
     @property
     def image(self) -> bool:
@@ -119,7 +163,7 @@ def _reads(encoder: object) -> bool:
     return isinstance(encoder, str) and registry.encoder(encoder).reads
 
 
-@dataclass(frozen=True)
+@_settings
 class Recipe:
     """Settings of a fine-tuning.
 
@@ -154,8 +198,6 @@ class Recipe:
             blocks make of a clip.
         balance: Fill every class of the training part up to the size of the largest, with versions of its clips that
             the waveform effects make, once; the clips themselves stay as they are.
-        extra: Other corpora whose clips, as far as they have the classes of the training part, are trained on too;
-            the harmonisation decides which classes are the same.
         select: Metric on the dev part that decides when to stop and which epoch is kept: ``uar`` or ``weighted_f1``.
         text: Encoder of what is said, beside that of what is heard: ``minilm`` or ``text:`` with a Hub id or folder;
             null for a network of one encoder.
@@ -167,129 +209,79 @@ class Recipe:
             `ser_core.systems.registry.FUSION_HEADS`; or ``audio:`` with one of them behind
             it for its control, which hears alone and has as many trained parameters, within 1 %.
         width: Hidden values of the fusion, see `ser_core.systems.networks.fusion_heads.FusionHead`.
-        modality_dropout: Probability, from 0 to 0.5, that a training clip is not heard, and the same that it is not
-            read.
     """
 
-    encoder: str = "byol-s"
-    revision: str | None = None
-    freeze: int | str = 0
-    layers: str | int = "last"
-    pooling: str = "mean"
-    dropout: float = 0.1
-    epochs: int = 20
-    patience: int | None = 5
-    learning_rate: float = 1e-4
-    head_learning_rate: float = 1e-3
-    layer_decay: float = 1.0
-    weight_decay: float = 0.01
-    schedule: str = "linear"
-    warmup: float = 0.1
-    batch_size: int = 32
-    accumulation: int = 1
-    class_weights: bool = True
-    label_smoothing: float = 0.0
-    precision: str = "bf16"
-    max_seconds: float | None = None
-    trim: bool = False
-    augmentation: Mapping = field(default_factory=dict, hash=False)
-    copies: int = 0
-    balance: bool = False
-    extra: tuple[str, ...] = ()
-    select: str = "uar"
-    text: str | None = None
-    text_revision: str | None = None
-    text_freeze: int | str = "all"
-    context: int = 0
-    words: str = "own"
-    fusion: str = "concat"
-    width: int = 512
-    modality_dropout: float = 0.0
+    encoder: _NAME = "byol-s"
+    revision: Annotated[str | None, Field(description="a commit, or null")] = None
+    freeze: _BLOCKS = 0
+    layers: _LAYERS = "last"
+    pooling: _one_of("mean", "max+mean", "statistics", "attention") = "mean"
+    dropout: _SHARE = 0.1
+    epochs: _whole(1) = 20
+    patience: Annotated[_whole(1) | None, Field(description="a whole number from 1, or null")] = 5
+    learning_rate: _RATE = 1e-4
+    head_learning_rate: _RATE = 1e-3
+    layer_decay: _RATE = 1.0
+    weight_decay: _number("a number from 0", ge=0) = 0.01
+    schedule: _one_of("linear", "cosine", "constant") = "linear"
+    warmup: _SHARE = 0.1
+    batch_size: _whole(1) = 32
+    accumulation: _whole(1) = 1
+    class_weights: _FLAG = True
+    label_smoothing: _SHARE = 0.0
+    precision: _one_of("bf16", "fp32") = "bf16"
+    max_seconds: Annotated[_RATE | None, Field(description="a number above 0, or null")] = None
+    trim: _FLAG = False
+    augmentation: Annotated[Mapping, Field(description="a mapping")] = field(default_factory=dict, hash=False)
+    copies: _whole(0) = 0
+    balance: _FLAG = False
+    select: _one_of("uar", "weighted_f1") = "uar"
+    text: Annotated[str | None, Field(description="the name of an encoder, or null")] = None
+    text_revision: Annotated[str | None, Field(description="a commit, or null")] = None
+    text_freeze: _BLOCKS = "all"
+    context: _whole(0) = 0
+    words: _one_of(*transcripts.WORDS) = "own"
+    fusion: _one_of(*registry.FUSION_HEADS, *(f"audio:{kind}" for kind in registry.FUSION_HEADS)) = "concat"
+    width: _whole(1) = 512
 
     def __post_init__(self):
-        """Check what a wrong file could hold."""
-        positive = {"epochs": 1, "batch_size": 1, "accumulation": 1, "copies": 0, "context": 0, "width": 1}
-        for name, least in positive.items():
-            if type(getattr(self, name)) is not int or getattr(self, name) < least:
-                raise SerError(f"recipe: '{name}' must be a whole number from {least}, not {getattr(self, name)!r}")
-        for name in ("learning_rate", "head_learning_rate", "layer_decay"):
-            if not (isinstance(getattr(self, name), int | float) and getattr(self, name) > 0):
-                # YAML reads 1e-4 as a word.
-                raise SerError(
-                    f"recipe: '{name}' must be a number above 0, such as 1.0e-4, not {getattr(self, name)!r}"
-                )
-        if not (isinstance(self.weight_decay, int | float) and self.weight_decay >= 0):
-            raise SerError(f"recipe: 'weight_decay' must be a number from 0, not {self.weight_decay!r}")
-        if self.max_seconds is not None and not (isinstance(self.max_seconds, int | float) and self.max_seconds > 0):
-            raise SerError(f"recipe: 'max_seconds' must be a number above 0 or null, not {self.max_seconds!r}")
-        if self.layers not in ("last", "weighted") and (type(self.layers) is not int or self.layers < 0):
-            raise SerError(f"recipe: 'layers' is 'last', 'weighted' or the number of a layer, not {self.layers!r}")
-        for name in ("dropout", "warmup", "label_smoothing"):
-            if not (isinstance(getattr(self, name), int | float) and 0 <= getattr(self, name) < 1):
-                raise SerError(f"recipe: '{name}' must be in [0, 1), not {getattr(self, name)!r}")
-        choices = {
-            "schedule": ("linear", "cosine", "constant"),
-            "precision": ("bf16", "fp32"),
-            "select": ("uar", "weighted_f1"),
-            "words": tuple(transcripts.WORDS),
-            "fusion": (*registry.FUSION_HEADS, *(f"audio:{kind}" for kind in registry.FUSION_HEADS)),
-        }
-        for name, values in choices.items():
-            if getattr(self, name) not in values:
-                raise SerError(f"recipe: '{name}' is one of {list(values)}, not {getattr(self, name)!r}")
-        for name in ("freeze", "text_freeze"):
-            blocks = getattr(self, name)
-            if blocks != "all" and (type(blocks) is not int or blocks < 0):
-                raise SerError(f"recipe: '{name}' is a number of blocks or 'all', not {blocks!r}")
-        for name in ("trim", "class_weights", "balance"):
-            if not isinstance(getattr(self, name), bool):
-                raise SerError(f"recipe: '{name}' is true or false, not {getattr(self, name)!r}")
+        """Check what goes together."""
         try:
             how = Augmentation.from_mapping(self.augmentation)
         except SerError as error:
-            raise SerError(f"recipe: augmentation: {error}") from error
+            raise SerError(f"augmentation: {error}") from error
         if self.copies and not how.waveform:
-            raise SerError(f"recipe: 'copies' is {self.copies}, but 'augmentation' has no effect on the waveform")
+            raise SerError(f"'copies' is {self.copies}, but 'augmentation' has no effect on the waveform")
         if self.balance and (self.copies or not how.waveform):
-            raise SerError("recipe: 'balance' takes an 'augmentation' with an effect on the waveform, and no 'copies'")
-        if not isinstance(self.extra, list | tuple) or any(name not in corpora.KNOWN for name in self.extra):
-            raise SerError(f"recipe: 'extra' is a list of some of {sorted(corpora.KNOWN)}, not {self.extra!r}")
-        object.__setattr__(self, "extra", tuple(self.extra))
-        if self.patience is not None and (type(self.patience) is not int or self.patience < 1):
-            raise SerError(f"recipe: 'patience' is a whole number from 1 or null, not {self.patience!r}")
+            raise SerError("'balance' takes an 'augmentation' with an effect on the waveform, and no 'copies'")
         self._check_texts(how)
 
     def _check_texts(self, how: Augmentation) -> None:
         """Check what goes together of the settings of texts."""
         if not self.text:
-            fusing = ("text", "text_revision", "text_freeze", "fusion", "width", "modality_dropout")
+            fusing = ("text", "text_revision", "text_freeze", "fusion", "width")
             if given := self._changed(*fusing):
-                raise SerError(f"recipe: {given} are for a second encoder; name it by 'text', or leave them out")
+                raise SerError(f"{given} are for a second encoder; name it by 'text', or leave them out")
             if not self.hears:
                 if given := self._changed("trim", "max_seconds", "augmentation", "copies", "balance"):
-                    raise SerError(f"recipe: {given} are for recordings, but '{self.encoder}' reads; leave them out")
+                    raise SerError(f"{given} are for recordings, but '{self.encoder}' reads; leave them out")
             elif given := self._changed("context", "words"):
-                raise SerError(f"recipe: {given} are for texts, but '{self.encoder}' hears; name an encoder by 'text'")
+                raise SerError(f"{given} are for texts, but '{self.encoder}' hears; name an encoder by 'text'")
         elif not _reads(self.text):
-            raise SerError(f"recipe: 'text' is 'minilm' or 'text:' with a Hub id or folder, not {self.text!r}")
+            raise SerError(f"'text' is 'minilm' or 'text:' with a Hub id or folder, not {self.text!r}")
         elif not self.hears:
-            raise SerError(f"recipe: 'text' stands beside an encoder that hears; leave it out, '{self.encoder}' reads")
+            raise SerError(f"'text' stands beside an encoder that hears; leave it out, '{self.encoder}' reads")
         elif self.pooling != "mean":
-            raise SerError(f"recipe: a fusion takes the mean of the frames; leave 'pooling: {self.pooling}' out")
+            raise SerError(f"a fusion takes the mean of the frames; leave 'pooling: {self.pooling}' out")
         elif how.mixup:
-            raise SerError("recipe: sentences cannot be mixed; leave 'mixup' out beside 'text'")
-        elif not (_is(self.modality_dropout, numbers.Real) and 0 <= self.modality_dropout <= 0.5):
-            raise SerError(f"recipe: 'modality_dropout' is a number from 0 to 0.5, not {self.modality_dropout!r}")
+            raise SerError("sentences cannot be mixed; leave 'mixup' out beside 'text'")
         elif self.fusion.endswith("cross-attention") and self.width % 8:
-            raise SerError(f"recipe: cross-attention has 8 heads, which do not divide a 'width' of {self.width}")
-        elif not self.reads and (self.text_freeze != "all" or self._changed("words", "context", "modality_dropout")):
-            raise SerError(
-                f"recipe: '{self.fusion}' reads nothing; leave 'text_freeze', 'words', 'context' and "
-                f"'modality_dropout' out"
-            )
+            raise SerError(f"cross-attention has 8 heads, which do not divide a 'width' of {self.width}")
+        elif not self.reads and (self.text_freeze != "all" or self._changed("words", "context")):
+            raise SerError(f"'{self.fusion}' reads nothing; leave 'text_freeze', 'words' and 'context' out")
         if self.words == "random" and (self.text_freeze if self.text else self.freeze) != "all":
             name = "text_freeze" if self.text else "freeze"
-            raise SerError(f"recipe: no block sees random tokens; set '{name}: all' beside 'words: random'")
+            raise SerError(f"no block sees random tokens; set '{name}: all' beside 'words: random'")
 
     def _changed(self, *names: str) -> list[str]:
         """Return which settings are not at their default."""
@@ -348,4 +340,7 @@ def recipe(mapping: Mapping) -> Recipe:
     known = [spec.name for spec in fields(Recipe)]
     if unknown := sorted(set(mapping) - set(known)):
         raise SerError(f"recipe: unknown settings {unknown}; expected some of {sorted(known)}")
-    return Recipe(**mapping)
+    try:
+        return Recipe(**mapping)
+    except SerError as error:
+        raise SerError(f"recipe: {error}") from error

@@ -1,17 +1,17 @@
-"""How one fold of a cell is fitted and predicted; with `classical`, all code that decides predictions."""
+"""Classifiers on stored features: how one fold is fitted and predicted."""
 
 import copy
-import functools
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 from sklearn.pipeline import Pipeline
 
-from ser_core.errors import SerError
 from ser_core.evaluation import metrics
-from ser_core.experiments.cells import Cell, classes, clips_of, parts, predictions
-from ser_core.systems import classifiers, features
+from ser_core.experiments.fold import Fold
+from ser_core.experiments.specs import ClassicalSystem
+from ser_core.systems import classifiers
 
 
 @dataclass(frozen=True)
@@ -89,101 +89,76 @@ def _components(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return values / max(n - 1, 1), vectors if p <= n else x.T @ vectors / np.sqrt(values)
 
 
-@functools.lru_cache(maxsize=2)
-def _features(corpus: str, harmonisation: str, extractor: str, normalisation: str) -> pd.DataFrame:
-    clips = clips_of(corpus, harmonisation)
-    table = features.load(corpus, extractor)
-    if missing := clips.index.difference(table.index).tolist():
-        raise SerError(
-            f"{corpus}: {len(missing)} clips have no '{extractor}' features, the first is '{missing[0]}'; "
-            f"make them with: ser features {corpus} {extractor}"
-        )
-    return classifiers.normalise(table.loc[clips.index], clips, normalisation)
-
-
-def inputs(cell: Cell, which: list[str]) -> np.ndarray:
-    """Return what a system is given of some clips: float32 of shape (n_clips, n_features), or texts, (n_clips,).
+def values(table: pd.DataFrame, which: Sequence[str]) -> np.ndarray:
+    """Return what a classifier is given of some clips.
 
     Args:
-        cell: The system.
-        which: Clips of its corpus.
+        table: Features, indexed by clip; of words the one column ``text``.
+        which: The clips.
+
+    Returns:
+        float32 of shape (n_clips, n_features), or texts of shape (n_clips,).
     """
-    table = _features(cell.corpus, cell.labels, cell.features, cell.normalisation).loc[which]
-    return table["text"].to_numpy("object") if cell.features in features.WORDS else table.to_numpy("float32")
+    table = table.loc[list(which)]
+    return table["text"].to_numpy("object") if list(table) == ["text"] else table.to_numpy("float32")
 
 
-def _test_inputs(cell: Cell, part: dict[str, list[str]]) -> np.ndarray:
-    """Return what a system is given of the test part."""
-    return inputs(replace(cell, features=cell.test_features or cell.features), part["test"])
-
-
-def fit(cell: Cell, seed: int, fold: int) -> Fitted:
+def fit(system: ClassicalSystem, fold: Fold, table: pd.DataFrame, tested: pd.DataFrame | None = None) -> Fitted:
     """Train on one fold's train part, and on its dev part once that has chosen.
 
     Labels are read of these parts alone. Features of the test part are read where the normalisation is transductive.
 
     Args:
-        cell: The system.
-        seed: One of its seeds.
-        fold: A fold of its Folds.
+        system: The system.
+        fold: The fold.
+        table: Features of every clip, indexed by clip and normalised, see `ser_core.systems.classifiers.normalise`.
+        tested: Those of the test clips, with the same columns, where they are others.
 
     Returns:
         What was fitted, and what the dev part chose.
-
-    Raises:
-        SerError: If the test part holds a class that the train part does not.
     """
-    part = parts(cell, seed, fold)
-    words, names = clips_of(cell.corpus, cell.labels)["emotion"], classes(cell, part)
-    code = {name: i for i, name in enumerate(names)}
-    coral = Coral(_test_inputs(cell, part)) if cell.normalisation == "coral" else None
+    tested = table if tested is None else tested
+    coral = Coral(values(tested, fold.test)) if system.normalisation == "coral" else None
 
-    def fitted(which: list[str], **setting) -> Pipeline:
-        system = classifiers.pipeline(cell.model, cell.normalisation, seed=seed, **setting)
+    def fitted(which: Sequence[str], **setting) -> Pipeline:
+        pipeline = classifiers.pipeline(system.model, system.normalisation, seed=fold.seed, **setting)
         if coral:
-            system.steps.insert(0, ("coral", copy.copy(coral)))
-        return system.fit(inputs(cell, which), words[which].map(code).to_numpy("int64"))
+            pipeline.steps.insert(0, ("coral", copy.copy(coral)))
+        return pipeline.fit(values(table, which), fold.targets(which))
 
-    def final(which: list[str], **setting) -> Pipeline:
+    def final(which: Sequence[str], **setting) -> Pipeline:
         return fitted(which, **setting)[1:] if coral else fitted(which, **setting)
 
-    if not cell.tune:
-        return Fitted(final(part["train"]))
-    truth = words[part["dev"]].map(code).to_numpy("int64")
-    systems, scores = [], []
-    for setting in classifiers.settings(cell.model):
-        systems.append(fitted(part["train"], **setting))
-        matrix = metrics.confusion(truth, systems[-1].predict(inputs(cell, part["dev"])), range(len(names)))
+    if not system.tune:
+        return Fitted(final(fold.train))
+    truth, dev = fold.targets(fold.dev), values(table, fold.dev)
+    choosers, scores = [], []
+    for setting in classifiers.settings(system.model):
+        choosers.append(fitted(fold.train, **setting))
+        matrix = metrics.confusion(truth, choosers[-1].predict(dev), range(len(fold.classes)))
         scores.append(float(metrics.uar(matrix)))
     best = int(np.argmax(scores))
-    chosen = classifiers.settings(cell.model)[best]
-    return Fitted(final(part["train"] + part["dev"], **chosen), systems[best], chosen, scores[best])
+    chosen = classifiers.settings(system.model)[best]
+    return Fitted(final((*fold.train, *fold.dev), **chosen), choosers[best], chosen, scores[best])
 
 
-def fit_fold(cell: Cell, seed: int, fold: int) -> tuple[pd.DataFrame, dict]:
+def fit_fold(
+    system: ClassicalSystem, fold: Fold, table: pd.DataFrame, tested: pd.DataFrame | None = None
+) -> tuple[pd.DataFrame, dict]:
     """Fit one fold and predict its test part.
 
     Args:
-        cell: The system.
-        seed: One of its seeds.
-        fold: A fold of its Folds.
+        system: The system.
+        fold: The fold.
+        table: See `fit`.
+        tested: See `fit`.
 
     Returns:
         The predictions of the test clips, and the facts: clips of each part, chosen hyperparameters, dev UAR.
-
-    Raises:
-        SerError: If the test part holds a class that the train part does not.
     """
-    part, system = parts(cell, seed, fold), fit(cell, seed, fold)
-    names = classes(cell, part)
-    x = _test_inputs(cell, part)
-    answers = [names[i] for i in system.final.predict(x)]
-    probabilities = system.final.predict_proba(x) if hasattr(system.final, "predict_proba") else None
-    facts = {
-        "n_train": len(part["train"]),
-        "n_dev": len(part.get("dev", ())),
-        "n_test": len(part["test"]),
-        "chosen": system.chosen,
-        "dev_uar": system.dev_uar,
-    }
-    return predictions(cell, seed, fold, part["test"], answers, probabilities, names), facts
+    fitted = fit(system, fold, table, tested)
+    x = values(table if tested is None else tested, fold.test)
+    answers = fitted.final.predict(x)
+    probabilities = fitted.final.predict_proba(x) if hasattr(fitted.final, "predict_proba") else None
+    facts = fold.sizes | {"chosen": fitted.chosen, "dev_uar": fitted.dev_uar}
+    return fold.predictions(fold.test, answers, probabilities), facts

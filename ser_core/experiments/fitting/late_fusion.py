@@ -1,16 +1,14 @@
 """Late fusion: how the class probabilities of several systems become one answer, with what the dev part says."""
 
-import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
 from ser_core.errors import SerError
 from ser_core.evaluation import metrics
-from ser_core.experiments import runs
-from ser_core.experiments.cells import Cell, FusionCell, classes, clips_of, parts, predictions
-from ser_core.experiments.fitting import classical
+from ser_core.experiments.fold import Fold
+from ser_core.experiments.specs import LateFusion
 from ser_core.systems.registry import RULES
 
 LEARNING = ("weighted", "stacked")
@@ -101,92 +99,56 @@ def _uar(truth: np.ndarray, scores: np.ndarray) -> float:
     return float(metrics.uar(metrics.confusion(truth, scores.argmax(1), range(scores.shape[1]))))
 
 
-@functools.lru_cache(maxsize=32)
-def _classical(cell: Cell, seed: int, fold: int) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the dev probabilities of the system that has not seen the dev part, and the test probabilities."""
-    part, fitted = parts(cell, seed, fold), classical.fit(cell, seed, fold)
-    if not hasattr(fitted.final, "predict_proba"):
-        raise SerError(f"{cell.system}: '{cell.model}' gives no probabilities; name a member that does")
-    columns = [runs.PROBABILITY + name for name in classes(cell, part)]
-    return tuple(
-        pd.DataFrame(system.predict_proba(classical.inputs(cell, part[role])), index=part[role], columns=columns)
-        for role, system in (("dev", fitted.chooser), ("test", fitted.final))
-    )
+Scores = tuple[pd.DataFrame | None, pd.DataFrame]
+"""A member's probabilities of the dev part, by a system that has not seen it (None if there are none), and of the test
+part: indexed by clip, a column ``p_<class>`` of each class."""
 
 
-def _of_run(cell: FusionCell, member: str, seed: int, fold: int) -> tuple[pd.DataFrame | None, pd.DataFrame]:
-    """Return dev (None if it keeps none) and test probabilities of a Run, of one seed or the mean over its seeds."""
-    run = runs.read(member)
-    dev = runs.other(member, "dev") if "dev" in run.info["tables"] else None
-    if dev is None and cell.rule in LEARNING:
-        raise SerError(
-            f"{cell.system}: fusion '{cell.rule}' learns on dev predictions, which '{member}' has none of; "
-            "use 'mean' or 'product'"
-        )
-    found = []
-    for table in (dev, run.predictions):
-        if table is None:
-            found.append(None)
-            continue
-        rows = table[(table["fold"] == fold) & (cell.average | (table["seed"] == seed))]
-        columns = [name for name in rows if name.startswith(runs.PROBABILITY)]
-        found.append(rows.groupby("clip")[columns].mean())
-    return tuple(found)
-
-
-def fit_fold(cell: FusionCell, seed: int, fold: int) -> tuple[pd.DataFrame, dict]:
-    """Fuse the members of a cell on one fold.
+def fit_fold(system: LateFusion, fold: Fold, members: Mapping[str, Scores]) -> tuple[pd.DataFrame, dict]:
+    """Fuse the members of a fusion on one fold.
 
     Args:
-        cell: The fusion.
-        seed: One of its seeds.
-        fold: A fold of its Folds.
+        system: The fusion.
+        fold: The fold.
+        members: The probabilities of each member, in their order.
 
     Returns:
         The predictions of the test and dev clips, with the column ``part``; and the facts: clips of each part, what
         the dev part chose, and the UAR on it, which flatters what was chosen there.
 
     Raises:
-        SerError: If a member's Run is not there or was made on other folds, or a member gives no probabilities or
-            those of other classes.
+        SerError: If a member has other clips or classes than the fold, or gives no probabilities, or the rule learns
+            and a member has none of the dev part.
     """
-    part, words = parts(cell, seed, fold), clips_of(cell.corpus, cell.labels)["emotion"]
+    columns = [metrics.PROBABILITY + name for name in fold.classes]
     scores = {"dev": [], "test": []}
-    columns = None
-    for member in cell.members:
-        if member.count("/") == 2:
-            where = {name: getattr(cell, name) for name in ("corpus", "protocol", "labels", "folds", "train_clips")}
-            names = dict(zip(("features", "model", "normalisation"), member.split("/"), strict=True))
-            of = seed if cell.splits == "per-seed" else 0
-            made = _classical(Cell(**where, **names, seeds=(of,), splits=cell.splits, tune=True), of, fold)
-        else:
-            made = _of_run(cell, member, seed, fold)
-        for role, table in zip(("dev", "test"), made, strict=True):
+    for member, (dev, test) in members.items():
+        if dev is None and system.rule in LEARNING:
+            raise SerError(
+                f"{system.folder}: fusion '{system.rule}' learns on dev predictions, which '{member}' has none of; "
+                "use 'mean' or 'product'"
+            )
+        for role, table in (("dev", dev), ("test", test)):
             if table is None:
                 continue
-            if set(table.index) != set(part[role]):
+            which = list(getattr(fold, role))
+            if set(table.index) != set(which):
                 raise SerError(
-                    f"{cell.system}: '{member}' has {len(table)} {role} clips in fold {fold}, the fusion "
-                    f"{len(part[role])}, or others; make both with the same protocol, folds and split seed"
+                    f"{system.folder}: '{member}' has {len(table)} {role} clips in fold {fold.number}, the fusion "
+                    f"{len(which)}, or others; make both with the same protocol, folds and split seed"
                 )
-            columns = sorted(table.columns) if columns is None else columns
-            if not columns or columns != sorted(table.columns):
+            if sorted(table.columns) != columns:
                 raise SerError(
-                    f"{cell.system}: '{member}' gives the probabilities {sorted(table.columns)}, the member before it "
-                    f"{columns}; name members that give probabilities of the same classes"
+                    f"{system.folder}: '{member}' gives the probabilities {sorted(table.columns)}, the fold has the "
+                    f"classes {fold.classes}; name members that give probabilities of these"
                 )
-            scores[role].append(table.loc[part[role], columns].to_numpy("float64"))
-    names = [name.removeprefix(runs.PROBABILITY) for name in columns]
-    truth = words[part["dev"]].map({name: i for i, name in enumerate(names)}).to_numpy()
-    has_dev = len(scores["dev"]) == len(cell.members)
+            scores[role].append(table.loc[which, columns].to_numpy("float64"))
+    truth, has_dev = fold.targets(fold.dev), len(scores["dev"]) == len(members)
     dev = scores["dev"] if has_dev else scores["test"]
-    fused, chosen = combine(cell.rule, dev, truth, scores["test"])
+    fused, chosen = combine(system.rule, dev, truth, scores["test"])
     made = {"test": fused}
     if has_dev:
-        made = {"dev": combine(cell.rule, dev, truth, dev)[0], **made}
-    tables = []
-    for role, found in made.items():
-        answers = [names[i] for i in found.argmax(1)]
-        tables.append(predictions(cell, seed, fold, part[role], answers, found, names).assign(part=role))
-    facts = {"n_train": len(part["train"]), "n_dev": len(part["dev"]), "n_test": len(part["test"]), "chosen": chosen}
-    return pd.concat(tables, ignore_index=True), facts | {"dev_uar": _uar(truth, made["dev"]) if has_dev else None}
+        made = {"dev": combine(system.rule, dev, truth, dev)[0], **made}
+    tables = [fold.predictions(getattr(fold, role), p.argmax(1), p).assign(part=role) for role, p in made.items()]
+    facts = fold.sizes | {"chosen": chosen, "dev_uar": _uar(truth, made["dev"]) if has_dev else None}
+    return pd.concat(tables, ignore_index=True), facts

@@ -21,7 +21,6 @@ class FusionClassifier(nn.Module):
         kind: A key of `ser_core.systems.registry.FUSION_HEADS`; or one behind ``audio:``, for its audio-only
             control.
         width: See `ser_core.systems.networks.fusion_heads.FusionHead`.
-        modality_dropout: See there.
         layers: Of the encoder of recordings, see `ser_core.systems.networks.pooling.LayerWeights`; of texts the last
             is taken.
         dropout: Share of the fused values, and of attention weights, that are dropped in training.
@@ -39,7 +38,6 @@ class FusionClassifier(nn.Module):
         *,
         kind: str,
         width: int = 512,
-        modality_dropout: float = 0.0,
         layers: str | int = "last",
         dropout: float = 0.0,
         class_weights: torch.Tensor | None = None,
@@ -59,7 +57,7 @@ class FusionClassifier(nn.Module):
             self.head = audio_head(kind, encoder.dim, n_classes, hidden=hidden, **shared)
         else:
             sizes = (encoder.dim, reader.dim, n_classes)
-            self.head = fusion_head(kind, *sizes, modality_dropout=modality_dropout, **shared)
+            self.head = fusion_head(kind, *sizes, **shared)
         self.loss = nn.CrossEntropyLoss(class_weights, label_smoothing=label_smoothing)
         self.cached, self.text_cached = cached, text_cached
 
@@ -93,7 +91,6 @@ class FusionClassifier(nn.Module):
         texts: torch.Tensor | None = None,
         text_lengths: torch.Tensor | None = None,
         spoken: torch.Tensor | None = None,
-        heard: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Return the fused vector of each clip.
 
@@ -104,7 +101,6 @@ class FusionClassifier(nn.Module):
             text_lengths: Valid tokens of each clip, at least one, shape (n_clips,).
             spoken: Whether there is a text of each clip, boolean, shape (n_clips,); where not, the head's learnt vector
                 stands for it.
-            heard: The same of its sound.
 
         Returns:
             Shape (n_clips, n_values).
@@ -115,7 +111,7 @@ class FusionClassifier(nn.Module):
         if self.reader is None:
             return self.head.fuse(frames, encoded.mask)
         said = self.reader.suffix(texts, text_lengths, self.text_cached)
-        present = torch.stack([heard, spoken], 1)
+        present = torch.stack([torch.ones_like(spoken), spoken], 1)
         return self.head.fuse(frames, encoded.mask, _scaled(said.states[-1]), said.mask, present)
 
     def forward(
@@ -125,7 +121,6 @@ class FusionClassifier(nn.Module):
         texts: torch.Tensor | None = None,
         text_lengths: torch.Tensor | None = None,
         spoken: torch.Tensor | None = None,
-        heard: torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
     ) -> dict[str, torch.Tensor]:
         """Return the scores of a batch and, if labels are given, the loss.
@@ -137,13 +132,12 @@ class FusionClassifier(nn.Module):
             text_lengths: Valid tokens of each clip, at least one, shape (n_clips,).
             spoken: Whether there is a text of each clip, boolean, shape (n_clips,); where not, the head's learnt vector
                 stands for it.
-            heard: The same of its sound.
             labels: Class of each clip, shape (n_clips,).
 
         Returns:
             ``logits`` of shape (n_clips, n_classes), and ``loss`` before them if there are labels.
         """
-        logits = self.head.classify(self.embed(inputs, lengths, texts, text_lengths, spoken, heard)).float()
+        logits = self.head.classify(self.embed(inputs, lengths, texts, text_lengths, spoken)).float()
         return {"logits": logits} if labels is None else {"loss": self.loss(logits, labels), "logits": logits}
 
 

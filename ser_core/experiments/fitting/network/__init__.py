@@ -1,11 +1,12 @@
-"""Fine-tuning: how one fold of a cell trains an encoder, by transformers' Trainer, and predicts its test part."""
+"""Fine-tuning: how one fold trains an encoder, by transformers' Trainer, and predicts its test part."""
 
 # The book is built without torch, whose classes stand in the annotations.
 from __future__ import annotations
 
+import functools
 import math
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,92 +15,100 @@ import torch
 from transformers import Trainer, set_seed
 
 from ser_core.data import transcripts
-from ser_core.errors import SerError
-from ser_core.experiments.cells import TrainingCell, classes, clips_of, division, parts, predictions
 from ser_core.experiments.fitting.network import checkpoints, inputs
-from ser_core.experiments.fitting.network.inputs import Part
+from ser_core.experiments.fitting.network.inputs import Material, Part
 from ser_core.experiments.fitting.network.trainer import make_trainer
+from ser_core.experiments.fold import Fold
+from ser_core.experiments.specs import NetworkSystem
 from ser_core.systems import speaker_probe
-from ser_core.systems.augmentation import assert_training_only
 from ser_core.systems.encoders.base import Encoder
 from ser_core.systems.networks import SpeechClassifier
 from ser_core.systems.settings import Augmentation, Recipe
 
 
-def fit_fold(cell: TrainingCell, seed: int, fold: int, *, folder: Path | None = None, progress: bool = False):
+def material(system: NetworkSystem) -> Material:
+    """Return what a network is given of its corpus; a process keeps the last one, for the next fold or seed.
+
+    Args:
+        system: The system.
+
+    Raises:
+        SerError: If recordings or texts are not there.
+    """
+    recipe = system.recipe
+    heard = (recipe.trim, recipe.max_seconds) if recipe.hears else None
+    return _material(system.corpus, heard, (recipe.context, recipe.words) if recipe.reads else None)
+
+
+@functools.lru_cache(maxsize=1)
+def _material(corpus: str, heard: tuple | None, read: tuple | None) -> Material:
+    samples = inputs.recordings(corpus, *heard) if heard else None
+    return Material(samples, transcripts.texts(corpus, *read) if read else None)
+
+
+def fit_fold(
+    system: NetworkSystem, fold: Fold, given: Material, *, folder: Path | None = None, progress: bool = False
+) -> tuple[pd.DataFrame, dict]:
     """Train on one fold's train part, stop by its dev part, and predict dev and test.
 
     Args:
-        cell: The system.
-        seed: One of its seeds.
-        fold: A fold of its Folds.
+        system: The system.
+        fold: The fold.
+        given: What it hears and reads of the corpus's clips.
         folder: Where the Trainer keeps its checkpoints, to go on from the last whole one there, see
             `ser_core.experiments.fitting.network.checkpoints`; a temporary folder if None.
         progress: Show the Trainer's progress bar.
 
     Returns:
         The predictions of the test and dev clips, with the column ``part``, and of the speaker probe, see
-        `ser_core.systems.speaker_probe.speakers`; of a network trained with modality dropout also those of the test
-        clips with their words withheld (``without-words``) and with their sound withheld (``without-sound``). And the
-        facts: clips of each part, learning curve, parameters and, of a network that reads, how many clips of the
-        fold's parts are without text.
+        `ser_core.systems.speaker_probe.speakers`. And the facts: clips of each part, learning curve, parameters and,
+        of a network that reads, how many clips of the fold's parts are without text.
 
     Raises:
-        SerError: If the test part holds a class that the train part does not, or the recipe does not fit the encoder.
+        SerError: If the recipe does not fit the encoder.
     """
     if folder is None:
         with tempfile.TemporaryDirectory() as temporary:
-            return fit_fold(cell, seed, fold, folder=Path(temporary), progress=progress)
-    recipe, clips, part = cell.recipe, clips_of(cell.corpus, cell.labels), parts(cell, seed, fold)
-    names = classes(cell, part)
-    code = {name: i for i, name in enumerate(names)}
+            return fit_fold(system, fold, given, folder=Path(temporary), progress=progress)
+    recipe, seed, n_classes = system.recipe, fold.seed, len(fold.classes)
     encoder = inputs.frozen_encoder(recipe, seed)
     cached = _cached(recipe, encoder)
-    # What has published weights is the same for every seed.
+    # Published weights do not depend on the seed, so one cache serves all seeds.
     drawn = seed if encoder.initialisation == "random initialisation" else 0
-    own = inputs.prepared(cell.corpus, recipe.of_inputs(), drawn, cached, 0)
-    encoder.calibrate([own[clip] for clip in part["train"]])
+    own = given.prepared(recipe.of_inputs(), drawn, cached)
+    encoder.calibrate([own[clip] for clip in fold.train])
     reader = inputs.frozen_encoder(recipe.of_texts(), seed) if recipe.text else None
     text_cached = _cached(recipe.of_texts(), reader) if recipe.text else 0
-    train, filled = _training_part(cell, seed, fold, code, encoder, cached, drawn, text_cached)
-    said = _said(cell.corpus, recipe, text_cached)
+    said = given.said(recipe, text_cached)
+    train, filled = _training_part(recipe, fold, given, encoder, cached, drawn, said)
+    parts = {role: which for role, which in (("dev", fold.dev), ("test", fold.test)) if which}
     rest = {}
-    for role in ("dev", "test"):
-        if role in part:
-            labels = clips.loc[part[role], "emotion"].map(code).tolist()
-            texts = None if said is None else [said[clip] for clip in part[role]]
-            rest[role] = Part([[own[clip]] for clip in part[role]], labels, texts=texts)
+    for role, which in parts.items():
+        texts = None if said is None else [said[clip] for clip in which]
+        rest[role] = Part([[own[clip]] for clip in which], fold.targets(which).tolist(), texts=texts)
 
     weights = None
     if recipe.class_weights:
-        counts = np.bincount(train.labels, minlength=len(names))
-        weights = torch.tensor(counts.sum() / (len(names) * counts), dtype=torch.float32)
-    # Whatever was drawn until here depends on what was kept from other folds.
+        counts = np.bincount(train.labels, minlength=n_classes)
+        weights = torch.tensor(counts.sum() / (n_classes * counts), dtype=torch.float32)
+    # How many random numbers were used so far depends on what is kept from other folds.
     set_seed(seed)
-    model = _model(recipe, encoder, reader, len(names), weights, cached, text_cached)
+    model = _model(recipe, encoder, reader, n_classes, weights, cached, text_cached)
     before = _embeddings(model, rest["test"])
     trainer = make_trainer(model, recipe, train, rest.get("dev") if recipe.patience else None, seed, folder, progress)
     _train(trainer, folder)
-    if recipe.modality_dropout:
-        rest |= _withheld(rest["test"])
     tables = []
     for role, data in rest.items():
         scores = torch.as_tensor(trainer.predict(data).predictions, dtype=torch.float64).softmax(1).numpy()
-        answers = [names[i] for i in scores.argmax(1)]
-        which = part["dev" if role == "dev" else "test"]
-        tables.append(predictions(cell, seed, fold, which, answers, scores, names).assign(part=role))
-    test = clips.loc[part["test"]]
+        tables.append(fold.predictions(parts[role], scores.argmax(1), scores).assign(part=role))
+    tested = fold.clips.loc[list(fold.test)]
     for when, vectors in (("before", before), ("after", _embeddings(model, rest["test"]))):
-        probe = speaker_probe.speakers(vectors, test)
+        probe = speaker_probe.speakers(vectors, tested)
         if probe is not None:
-            tables.append(probe.assign(fold=fold, seed=seed, part=f"speakers-{when}"))
+            tables.append(probe.assign(fold=fold.number, seed=seed, part=f"speakers-{when}"))
     trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
-    facts = {
-        "n_train": len(part["train"]),
-        "n_extra": len(train) - filled - len(part["train"]),
+    facts = fold.sizes | {
         "n_filled": filled,
-        "n_dev": len(part.get("dev", ())),
-        "n_test": len(part["test"]),
         "curve": _curve(trainer.state.log_history),
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "trained": trained,
@@ -107,12 +116,13 @@ def fit_fold(cell: TrainingCell, seed: int, fold: int, *, folder: Path | None = 
         "device": str(trainer.args.device),
     }
     if recipe.reads:
-        read = transcripts.texts(cell.corpus, recipe.context, recipe.words)
-        facts["n_without_text"] = sum(not read[clip][-1] for which in part.values() for clip in which)
-        # Of dialogues not even the tokens may be kept.
-        if recipe.text and recipe.fusion == "cross-attention" and cell.corpus not in transcripts.READERS:
-            if any(read[clip][-1].strip() for clip in part["test"]):
-                facts["attention"] = _attention(model, rest["test"], part["test"], read)
+        read = given.texts
+        facts["n_without_text"] = sum(not read[clip][-1] for clip in (*fold.train, *fold.dev, *fold.test))
+        # The licence of dialogues forbids to write their words, even as tokens, to run.json.
+        committable = system.corpus not in transcripts.READERS
+        if recipe.text and recipe.fusion == "cross-attention" and committable:
+            if any(read[clip][-1].strip() for clip in fold.test):
+                facts["attention"] = _attention(model, rest["test"], fold.test, read)
     return pd.concat(tables, ignore_index=True), facts
 
 
@@ -125,15 +135,6 @@ def _train(trainer: Trainer, folder: Path) -> None:
         # The Trainer does not remember that patience had run out, and would train another epoch.
         trainer.args.num_train_epochs = epochs
     trainer.train(resume_from_checkpoint=None if found is None else str(found))
-
-
-def _withheld(test: Part) -> dict[str, Part]:
-    """Return a test part without the words of its clips, and one without the sound of those that have words."""
-    unread = [(states, False) for states, _ in test.texts]
-    return {
-        "without-words": Part(test.versions, test.labels, texts=unread),
-        "without-sound": Part(test.versions, test.labels, texts=test.texts, heard=False),
-    }
 
 
 def _model(
@@ -164,15 +165,9 @@ def _model(
         n_classes,
         kind=recipe.fusion,
         width=recipe.width,
-        modality_dropout=recipe.modality_dropout,
         text_cached=text_cached,
         **shared,
     )
-
-
-def _said(corpus: str, recipe: Recipe, text_cached: int) -> dict[str, tuple[torch.Tensor, bool]] | None:
-    """Return the words of every clip that are read beside its sound, None if none are."""
-    return inputs.spoken(corpus, recipe.of_texts(), text_cached) if recipe.text and recipe.reads else None
 
 
 def _cached(recipe: Recipe, encoder: Encoder) -> int:
@@ -185,46 +180,29 @@ def _cached(recipe: Recipe, encoder: Encoder) -> int:
 
 
 def _training_part(
-    cell: TrainingCell,
-    seed: int,
-    fold: int,
-    code: dict[str, int],
+    recipe: Recipe,
+    fold: Fold,
+    given: Material,
     encoder: Encoder,
     cached: int,
     drawn: int,
-    text_cached: int,
+    said: dict[str, tuple[torch.Tensor, bool]] | None,
 ) -> tuple[Part, int]:
-    """Return the training part of a fold, with the clips of other corpora, and how many more fill up its classes."""
-    recipe, which = cell.recipe, parts(cell, seed, fold)["train"]
+    """Return the training part of a fold, the only one that is augmented, and how many clips fill up its classes."""
     how = Augmentation.from_mapping(recipe.augmentation) if recipe.augmentation else None
-    if how is not None:
-        assert_training_only(division(cell, seed), which, fold)
-    clips, versions, labels, texts = [], [], [], []
-    for corpus in (cell.corpus, *recipe.extra):
-        words = clips_of(corpus, cell.labels)["emotion"]
-        words = words[which] if corpus == cell.corpus else words[words.isin(list(code))]
-        if not len(words):
-            raise SerError(
-                f"{cell.system}: no clip of '{corpus}' has one of the classes {sorted(code)}; "
-                f"choose labels that both corpora share, such as common4, or leave it out of 'extra'"
-            )
-        if recipe.anew:
-            samples = [inputs.recordings(corpus, recipe.trim, recipe.max_seconds)]
-        else:
-            copies = range(1 + recipe.copies)
-            samples = [inputs.prepared(corpus, recipe.of_inputs(), drawn, cached, copy) for copy in copies]
-        clips += [(corpus, clip) for clip in words.index]
-        versions += [[version[clip] for version in samples] for clip in words.index]
-        labels += words.map(code).tolist()
-        if said := _said(corpus, recipe, text_cached):
-            texts += [said[clip] for clip in words.index]
-    fills = _fills(labels, seed) if recipe.balance else []
+    if recipe.anew:
+        samples = [given.samples]
+    else:
+        samples = [given.prepared(recipe.of_inputs(), drawn, cached, copy) for copy in range(1 + recipe.copies)]
+    clips, labels = list(fold.train), fold.targets(fold.train).tolist()
+    versions = [[version[clip] for version in samples] for clip in clips]
+    fills = _fills(labels, fold.seed) if recipe.balance else []
     for i, copy in fills:
-        corpus, clip = clips[i]
-        versions.append([inputs.prepared(corpus, recipe.of_inputs(), drawn, cached, copy)[clip]])
+        versions.append([given.prepared(recipe.of_inputs(), drawn, cached, copy)[clips[i]]])
+        clips.append(clips[i])
         labels.append(labels[i])
-        texts += [texts[i]] if texts else []
-    return Part(versions, labels, how, encoder, seed, texts or None), len(fills)
+    texts = None if said is None else [said[clip] for clip in clips]
+    return Part(versions, labels, how, encoder, fold.seed, texts), len(fills)
 
 
 def _fills(labels: list[int], seed: int) -> list[tuple[int, int]]:
@@ -259,7 +237,7 @@ def _embeddings(model: torch.nn.Module, part: Part) -> np.ndarray:
     return torch.cat(found).float().cpu().numpy()
 
 
-def _attention(model: torch.nn.Module, part: Part, clips: list[str], read: dict[str, tuple[str, ...]]) -> dict:
+def _attention(model: torch.nn.Module, part: Part, clips: Sequence[str], read: dict[str, tuple[str, ...]]) -> dict:
     """Return how frames attend to tokens: in the first clip that has words, and in all of them how evenly.
 
     Evenness is the entropy of a frame's weights in units of that of equal weights, the mean over frames and clips: 1
@@ -269,7 +247,7 @@ def _attention(model: torch.nn.Module, part: Part, clips: list[str], read: dict[
     weights = []
     with torch.no_grad():
         for batch in _batches(model, part):
-            del batch["spoken"], batch["heard"]
+            del batch["spoken"]
             weights += model.attention(**batch)
     found = {clip: found.cpu() for clip, found in zip(clips, weights, strict=True) if read[clip][-1].strip()}
     even = [torch.special.entr(w).sum(1).mean().item() / math.log(w.shape[1]) for w in found.values()]

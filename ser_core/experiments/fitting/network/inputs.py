@@ -3,14 +3,13 @@
 # The book is built without torch, whose classes stand in the annotations.
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 
 import numpy as np
 import torch
 from transformers import set_seed
 
-from ser_core.data import audio, corpora, transcripts
+from ser_core.data import audio, corpora
 from ser_core.errors import SerError
 from ser_core.systems import encoders
 from ser_core.systems.augmentation import augment_waveform, mask_image, mix
@@ -18,7 +17,6 @@ from ser_core.systems.encoders.base import RATE, Encoder, pad
 from ser_core.systems.settings import Augmentation, Recipe
 
 
-@functools.lru_cache(maxsize=1)
 def recordings(corpus: str, trim: bool, max_seconds: float | None) -> dict[str, np.ndarray]:
     """Return the samples of every clip of a corpus at `ser_core.systems.encoders.base.RATE` Hz.
 
@@ -59,7 +57,6 @@ class Part(torch.utils.data.Dataset):
         seed: Of every random choice, with the epoch and the clip's place.
         texts: For each clip the tensor of its words, beside that of its sound, and whether it has any words; None for
             a network of one encoder.
-        heard: Whether the network hears the clips that have words; it hears those that have none in any case.
     """
 
     def __init__(  # noqa: D107
@@ -70,7 +67,6 @@ class Part(torch.utils.data.Dataset):
         encoder: Encoder | None = None,
         seed: int = 0,
         texts: Sequence[tuple[torch.Tensor, bool]] | None = None,
-        heard: bool = True,
     ):
         self.versions = versions
         self.labels = labels
@@ -78,7 +74,6 @@ class Part(torch.utils.data.Dataset):
         self.encoder = encoder
         self.seed = seed
         self.texts = texts
-        self.heard = heard
         self.epoch = 0
         self.lengths = [len(clip[0]) for clip in versions]
 
@@ -98,7 +93,6 @@ class Part(torch.utils.data.Dataset):
             item["inputs"] = clip
         if self.texts is not None:
             item["texts"], item["spoken"] = self.texts[i]
-            item["heard"] = self.heard or not item["spoken"]
         return item
 
     def collate(self, items: list[dict]) -> dict[str, torch.Tensor]:
@@ -109,8 +103,7 @@ class Part(torch.utils.data.Dataset):
         if "texts" in items[0]:
             texts, text_lengths = pad([item["texts"] for item in items])
             spoken = torch.tensor([item["spoken"] for item in items])
-            heard = torch.tensor([item["heard"] for item in items])
-            batch |= {"texts": texts, "text_lengths": text_lengths, "spoken": spoken, "heard": heard}
+            batch |= {"texts": texts, "text_lengths": text_lengths, "spoken": spoken}
         # The Trainer collates the dev part with this too, whose items have no generator.
         if "rng" in items[0] and self.augmentation.mixup > 0:
             inputs, lengths, permutation, shares = mix(inputs.float(), lengths, self.augmentation, items[0]["rng"])
@@ -164,55 +157,72 @@ def prefixed(encoder: Encoder, inputs: Sequence[torch.Tensor], k: int, precision
     return found
 
 
-@functools.lru_cache(maxsize=16)
-def prepared(corpus: str, recipe: Recipe, seed: int, cached: int, copy: int) -> dict[str, torch.Tensor]:
-    """Return the prepared inputs of a corpus, or what the first ``cached`` blocks make of them, for every fold.
-
-    Args:
-        corpus: A corpus whose recordings, or texts, are at hand.
-        recipe: What `Recipe.of_inputs` or `Recipe.of_texts` left of one.
-        seed: Draws the weights of an encoder without published ones.
-        cached: How many blocks have been through with a clip.
-        copy: 0 for the clips themselves, a number above for one version changed by the recipe's waveform effects.
-
-    Returns:
-        A tensor by clip, time first.
-    """
-    encoder = frozen_encoder(recipe, seed)
-    if recipe.reads:
-        clips = transcripts.texts(corpus, recipe.context, recipe.words)
-    else:
-        clips = recordings(corpus, recipe.trim, recipe.max_seconds)
-    if copy:
-        how = Augmentation.from_mapping(recipe.augmentation)
-        rng = [np.random.default_rng([copy, i]) for i in range(len(clips))]
-        clips = {clip: augment_waveform(x, RATE, how, r) for (clip, x), r in zip(clips.items(), rng, strict=True)}
-    found = {clip: encoder.prepare(x) for clip, x in clips.items()}
-    if cached:
-        found = dict(zip(found, prefixed(encoder, list(found.values()), cached, recipe.precision), strict=True))
-    if recipe.words == "random":
-        # As many tokens as the clip's own, so that only what they hold is another.
-        found = {clip: _noise(x, i) for i, (clip, x) in enumerate(sorted(found.items()))}
-    return found
-
-
 def _noise(states: torch.Tensor, i: int) -> torch.Tensor:
     """Return noise in the place of the states of the clip of this number."""
     drawn = np.random.default_rng([4, i]).standard_normal(states.shape, dtype=np.float32)
     return torch.from_numpy(drawn).to(states.dtype)
 
 
-def spoken(corpus: str, recipe: Recipe, cached: int) -> dict[str, tuple[torch.Tensor, bool]]:
-    """Return the prepared words of every clip of a corpus, and whether it has any.
+class Material:
+    """What a network is given of a corpus's clips, prepared once for all folds and seeds.
 
     Args:
-        corpus: A corpus whose texts are at hand.
-        recipe: What `Recipe.of_texts` left of one.
-        cached: How many blocks have been through with them.
-
-    Returns:
-        By clip a tensor, tokens first, and False for a clip without text, whose tensor is that of an empty one.
+        samples: By clip its mono samples at `ser_core.systems.encoders.base.RATE` Hz; None for a network that hears
+            nothing.
+        texts: By clip its turns, the clip's own last, see `ser_core.data.transcripts.texts`; None for a network that
+            reads nothing.
     """
-    said = transcripts.texts(corpus, recipe.context, recipe.words)
-    states = prepared(corpus, recipe.of_inputs(), 0, cached, 0)
-    return {clip: (states[clip], bool(turns[-1])) for clip, turns in said.items()}
+
+    def __init__(  # noqa: D107
+        self, samples: dict[str, np.ndarray] | None, texts: dict[str, tuple[str, ...]] | None = None
+    ):
+        self.samples, self.texts = samples, texts
+        self._prepared: dict[tuple, dict[str, torch.Tensor]] = {}
+
+    def prepared(self, recipe: Recipe, seed: int, cached: int, copy: int = 0) -> dict[str, torch.Tensor]:
+        """Return the prepared inputs, or what the first ``cached`` blocks make of them.
+
+        Args:
+            recipe: What `Recipe.of_inputs` or `Recipe.of_texts` left of one.
+            seed: Draws the weights of an encoder without published ones.
+            cached: How many blocks have been through with a clip.
+            copy: 0 for the clips themselves, a number above for one version changed by the recipe's waveform effects.
+
+        Returns:
+            A tensor by clip, time first.
+        """
+        key = (recipe, seed, cached, copy)
+        if key not in self._prepared:
+            self._prepared[key] = self._prepare(*key)
+        return self._prepared[key]
+
+    def _prepare(self, recipe: Recipe, seed: int, cached: int, copy: int) -> dict[str, torch.Tensor]:
+        encoder = frozen_encoder(recipe, seed)
+        clips = self.texts if recipe.reads else self.samples
+        if copy:
+            how = Augmentation.from_mapping(recipe.augmentation)
+            rng = [np.random.default_rng([copy, i]) for i in range(len(clips))]
+            clips = {clip: augment_waveform(x, RATE, how, r) for (clip, x), r in zip(clips.items(), rng, strict=True)}
+        found = {clip: encoder.prepare(x) for clip, x in clips.items()}
+        if cached:
+            found = dict(zip(found, prefixed(encoder, list(found.values()), cached, recipe.precision), strict=True))
+        if recipe.words == "random":
+            # Same number of tokens as the real text; only their values differ.
+            found = {clip: _noise(x, i) for i, (clip, x) in enumerate(sorted(found.items()))}
+        return found
+
+    def said(self, recipe: Recipe, cached: int) -> dict[str, tuple[torch.Tensor, bool]] | None:
+        """Return the prepared words of every clip that are read beside its sound, and whether it has any.
+
+        Args:
+            recipe: The recipe.
+            cached: How many blocks of its text encoder have been through with them.
+
+        Returns:
+            By clip a tensor, tokens first, and False for a clip without text, whose tensor is that of an empty one;
+            None for a network of one encoder.
+        """
+        if not (recipe.text and recipe.reads):
+            return None
+        states = self.prepared(recipe.of_texts().of_inputs(), 0, cached)
+        return {clip: (states[clip], bool(turns[-1])) for clip, turns in self.texts.items()}

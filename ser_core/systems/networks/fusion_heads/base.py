@@ -24,11 +24,9 @@ class FusionHead(nn.Module):
         width: Values of a hidden layer, or of a state under cross-attention; ``plain-concat`` has none.
         heads: Attention heads; only cross-attention has them.
         dropout: Share of the fused values, and of the attention weights, that are dropped in training.
-        modality_dropout: Probability, from 0 to 0.5, that a clip's audio is taken for missing in training, and the
-            same for its text (after Neverova et al., 2016): never both, and never the only one that is there.
 
     Raises:
-        SerError: If the probability is out of range, or the heads do not divide the width.
+        SerError: If the heads do not divide the width.
     """
 
     def __init__(  # noqa: D107
@@ -40,12 +38,8 @@ class FusionHead(nn.Module):
         width: int = 512,
         heads: int = 8,
         dropout: float = 0.1,
-        modality_dropout: float = 0.0,
     ):
         super().__init__()
-        if not 0 <= modality_dropout <= 0.5:
-            raise SerError(f"modality dropout {modality_dropout} is not from 0 to 0.5; both modalities have the same")
-        self.modality_dropout = modality_dropout
         self.absent_audio = nn.Parameter(torch.zeros(audio_dim))
         self.absent_text = nn.Parameter(torch.zeros(text_dim))
         self.mean = Pooling("mean", audio_dim)
@@ -134,7 +128,7 @@ class FusionHead(nn.Module):
         return self.classify(self.fuse(*batch)).float()
 
     def _here(self, audio_mask: torch.Tensor, text_mask: torch.Tensor, present: torch.Tensor | None) -> torch.Tensor:
-        """Whether the audio and the text of each clip are used, after modality dropout: shape (n_clips, 2)."""
+        """Whether the audio and the text of each clip are there: shape (n_clips, 2)."""
         here = torch.stack([audio_mask.any(1), text_mask.any(1)], 1)
         if present is not None:
             if present.shape != here.shape or present.dtype != torch.bool:
@@ -145,11 +139,6 @@ class FusionHead(nn.Module):
         if not here.any(1).all():
             rows = (~here.any(1)).nonzero()[:, 0].tolist()
             raise SerError(f"rows {rows} of the batch have neither audio nor text; leave such clips out")
-        if self.training and self.modality_dropout:
-            # One draw decides on both, so that they never go together.
-            draw = torch.rand(len(here), 1, device=here.device)
-            dropped = torch.cat([draw < self.modality_dropout, draw >= 1 - self.modality_dropout], 1)
-            here = here & ~(dropped & here.all(1, keepdim=True))
         return here
 
 
