@@ -69,13 +69,18 @@ def _is_csv(name: str) -> bool:
     return name.lower().endswith(".csv")
 
 
+def _show(problems: "pd.DataFrame") -> None:
+    """Print what is wrong with a row or recording of somebody's own CSV on standard error."""
+    for problem in problems.itertuples():
+        print(f"{problem.path}: {problem.problem}: {problem.detail}", file=sys.stderr)
+
+
 def _read_own(csv: str) -> "pd.DataFrame":
-    """Return the Clips table of somebody's own CSV; what is wrong with a row or recording goes to standard error."""
+    """Return the Clips table of somebody's own CSV."""
     from ser_core.data import corpora
 
     reading = corpora.local.read(Path(csv), progress=_bars())
-    for problem in reading.problems.itertuples():
-        print(f"{problem.path}: {problem.problem}: {problem.detail}", file=sys.stderr)
+    _show(reading.problems)
     return reading.clips
 
 
@@ -87,9 +92,15 @@ def _own_name(table: "pd.DataFrame") -> str:
 
 
 def _own(csv: str, folder: Path | None) -> "tuple[str, Path, pd.DataFrame]":
-    """Return the name in the cache, the folder and the Clips table of somebody's own CSV."""
+    """Return the name, the folder and the Clips table of somebody's own CSV: in the working folder, or in the cache."""
+    from ser_core.data import corpora
+
     if folder:
         raise SerError("--folder is for a corpus's name; the paths of a CSV start from the folder it is in")
+    if corpora.own.can_be_kept():
+        name, problems = corpora.own.add(Path(csv), corpora.KNOWN, progress=_bars())
+        _show(problems)
+        return name, Path(csv).parent, corpora.table(name)
     table = _read_own(csv)
     return _own_name(table), Path(csv).parent, table
 
@@ -105,6 +116,17 @@ def _write_out(table: "pd.DataFrame", stored: Path, out: Path) -> None:
 
     with files.replacing(out) as temporary:
         table.to_csv(temporary) if out.suffix == ".csv" else temporary.write_bytes(stored.read_bytes())
+
+
+@app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(help="The working folder to make.")],
+    corpus: Annotated[Path | None, typer.Option(help=f"{_OWN[0].upper()}{_OWN[1:]}.")] = None,
+) -> None:
+    """Make a working folder for experiments on corpora of your own, outside of the clone."""
+    from ser_core.experiments import working_folder
+
+    print("next:", *working_folder.make(folder, corpus), sep="\n  ")
 
 
 @app.command()
@@ -161,15 +183,15 @@ def audit(
     from ser_core.data import cards, corpora, splits
     from ser_core.data.labels import harmonise
 
+    own = Path(clips).parent if _is_csv(clips) else corpora.folder_of(clips) if corpora.own.is_here(clips) else None
     table = harmonise(_read_own(clips) if _is_csv(clips) else corpora.table(clips), labels)
     # Before anything slow, so that a wrong protocol is told at once.
     number = int(n_folds) if n_folds.isdecimal() else n_folds
     made = splits.read(folds, table) if folds else splits.make(table, protocol, n_folds=number, seed=seed, dev=dev)
     levels = None
-    if _is_csv(clips):
-        folder = Path(clips).parent
-        duplicates = auditing.near_duplicates(table, folder, progress=_bars())
-        levels = auditing.levels(table, folder, progress=_bars())
+    if own:
+        duplicates = auditing.near_duplicates(table, own, progress=_bars())
+        levels = auditing.levels(table, own, progress=_bars())
     else:
         from ser_core.systems import features as extraction
 
@@ -254,7 +276,7 @@ def run(
     for row in loaded.refused.itertuples():
         print(f"refused: {row.corpus} {row.what}: {row.reason}", file=sys.stderr)
     made = runner.run(loaded, only=only, systems=system or (), jobs=jobs, progress=_bars(), note=_note)
-    print(f"{loaded.name}: {len(made)} Runs made, {len(loaded.cells)} systems in the experiment")
+    print(f"{loaded.name}: {len(made)} Runs made, {len(loaded.systems)} systems in the experiment")
 
 
 @app.command()

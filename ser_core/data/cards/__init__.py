@@ -8,7 +8,7 @@ import yaml
 
 from ser_core import files
 from ser_core.data import corpora
-from ser_core.data.cards.card import Card, duplicates, load, path
+from ser_core.data.cards.card import Card, duplicates, load, path, target
 from ser_core.data.cards.measuring import measure
 from ser_core.data.cards.rendering import declared_versus_measured, render
 from ser_core.data.corpora import Corpus, Reading
@@ -125,10 +125,10 @@ def write(name: str, folder: Path | None = None, *, progress: bool = True) -> Pa
     Raises:
         SerError: If the corpus cannot be read.
     """
-    file = path(name)
+    file = target(name)
     reading, measured = _measure_files(name, folder, progress)
     prose = "What it is, who spoke and agreed to what, and its known faults are still to be written.\n"
-    if file.is_file():
+    if path(name).is_file():
         card = load(name)
         prose = card.prose
         measured["copy"] = card.header["measured"].get("copy") or measured["copy"]

@@ -25,14 +25,25 @@ class Card:
     prose: str
 
 
-def path(name: str) -> Path:
-    """Return the path of a corpus's card: of one of `ser_core.data.corpora.ABSENT` it is in the cache.
+def target(name: str) -> Path:
+    """Return where a corpus's card is written: the working folder, or the cache for one of `corpora.ABSENT`.
 
     Raises:
         SerError: If there is no such corpus.
     """
-    root = paths.cache() if name in corpora.ABSENT else paths.repository()
+    root = paths.cache() if name in corpora.ABSENT else paths.working() or Path.cwd()
     return root / "data_cards" / f"{corpora.info(name).name}.md"
+
+
+def path(name: str) -> Path:
+    """Return where a corpus's card is read from: its `target`, or else the clone.
+
+    Raises:
+        SerError: If there is no such corpus.
+    """
+    file = target(name)
+    shared = paths.repository() / "data_cards" / file.name
+    return shared if shared.is_file() and not file.is_file() else file
 
 
 def load(name: str) -> Card:

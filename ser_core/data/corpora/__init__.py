@@ -16,6 +16,7 @@ from ser_core.data.corpora import (
     iitkgp_sehsc,
     local,
     meld,
+    own,
     punjabi_elc,
     punjabi_rasa,
     ravdess,
@@ -37,7 +38,7 @@ ABSENT = tuple(m.INFO.name for m in _NOT_AT_HAND)
 """Loaders for corpora whose recordings we did not have: no committed table, no card, no results. Whoever has them
 writes table and card into the cache, by ``ser card <name> --write``."""
 KNOWN = (*NAMES, *ABSENT)
-"""Every corpus with a loader."""
+"""Every corpus with a loader; a working folder may have others of its own, see `ser_core.data.corpora.own`."""
 
 __all__ = [
     "ABSENT",
@@ -50,7 +51,9 @@ __all__ = [
     "committed",
     "folder_of",
     "info",
+    "is_known",
     "local",
+    "own",
     "parts",
     "read",
     "table",
@@ -59,12 +62,26 @@ __all__ = [
 ]
 
 
+def is_known(name: str) -> bool:
+    """Return whether there is a corpus of this name, with a loader or of one's own; not of a union.
+
+    Examples:
+        >>> is_known("ravdess"), is_known("atlantis")
+        (True, False)
+    """
+    return name in _MODULES or own.is_here(name)
+
+
+def _unknown(name: str) -> SerError:
+    return SerError(
+        f"unknown corpus '{name}'; there are {', '.join(NAMES)}, with a loader only {', '.join(ABSENT)}, and a .csv of "
+        f"your own"
+    )
+
+
 def _module(name: str) -> ModuleType:
     if name not in _MODULES:
-        raise SerError(
-            f"unknown corpus '{name}'; there are {', '.join(NAMES)}, with a loader only {', '.join(ABSENT)}, and a "
-            f".csv of your own"
-        )
+        raise _unknown(name)
     return _MODULES[name]
 
 
@@ -85,7 +102,8 @@ def parts(name: str) -> tuple[str, ...]:
     if len(names) == 1:
         return names
     for part in names:
-        _module(part)
+        if not is_known(part):
+            raise _unknown(part)
     if name != (canonical := "+".join(sorted(set(names)))):
         raise SerError(f"'{name}': a union names each of its corpora once, in alphabetical order; write '{canonical}'")
     return names
@@ -101,6 +119,8 @@ def info(name: str) -> Corpus:
         >>> info("ravdess").licence
         'CC BY-NC-SA 4.0'
     """
+    if name not in _MODULES and own.is_here(name):
+        return own.info(name, tuple(sorted(table(name)["emotion"].unique())))
     return _module(name).INFO
 
 
@@ -112,6 +132,8 @@ def folder_of(name: str, folder: Path | None = None) -> Path:
     """
     if len(names := parts(name)) > 1:
         raise SerError(f"{name} has no folder of its own; do this for each of {', '.join(names)}")
+    if folder is None and name not in _MODULES and own.is_here(name):
+        return own.folder(name)
     folder = Path(folder) if folder is not None else paths.data_folder(name)
     if folder is None:
         how = f"; {how_to(info(name))}" if name in _MODULES else ""
@@ -141,10 +163,11 @@ def read(name: str, folder: Path | None = None, *, progress: bool = False) -> Re
 
 
 def table(name: str) -> pd.DataFrame:
-    """Return the committed Clips table of a corpus; no audio is needed.
+    """Return the stored Clips table of a corpus; no audio is needed.
 
     Args:
-        name: One of `NAMES`; one of `ABSENT` once you have written its table; or a union of them, see `parts`.
+        name: One of `NAMES`; one of `ABSENT` once you have written its table; one of your own, see
+            `ser_core.data.corpora.own`; or a union of them, see `parts`.
 
     Returns:
         The Clips table, of a union the clips of all its corpora; MELD has no transcripts, which may not be
@@ -160,8 +183,9 @@ def table(name: str) -> pd.DataFrame:
     """
     if len(names := parts(name)) > 1:
         return clips.join(map(table, names))
-    _module(name)
-    path = table_path(name)
+    if not is_known(name):
+        raise _unknown(name)
+    path = paths.stored(table_path(name))
     if name in ABSENT and not path.is_file():
         raise RefusalError(
             f"{name}: no recording of it was at hand, so it has no Clips table; {how_to(info(name))}, then read yours "

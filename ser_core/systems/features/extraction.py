@@ -32,7 +32,7 @@ def refusal(corpus: str, extractor: str) -> str | None:
     """
     if len(names := corpora.parts(corpus)) > 1:
         return next(filter(None, (refusal(name, extractor) for name in names)), None)
-    if corpus not in corpora.KNOWN:
+    if not corpora.is_known(corpus):
         return None
     if extractor in texts.WORDS | texts.SENTENCES:
         try:

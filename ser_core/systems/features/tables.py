@@ -15,16 +15,23 @@ from ser_core.systems.features.extractors import Extractor, get
 def location(corpus: str, extractor: str) -> Path:
     """Return where the features of a corpus are kept.
 
-    ``results/features`` if the corpus's terms allow its features to be passed on and the set is small enough
-    to commit, the cache otherwise.
+    ``results/features`` if the corpus is your own, or its terms allow its features to be passed on, and the set is
+    small enough to commit; the cache otherwise.
 
     Raises:
         SerError: If there is no such feature set, or the corpus is a union, which has no file of its own.
     """
+    return paths.stored(_target(corpus, extractor))
+
+
+def _target(corpus: str, extractor: str) -> Path:
+    """Return where the features of a corpus are written."""
     if len(names := corpora.parts(corpus)) > 1:
         raise SerError(f"{corpus} has no features of its own; make '{extractor}' for each of {', '.join(names)}")
-    kept = get(extractor).committed and corpus in corpora.NAMES and corpora.info(corpus).redistribute_features
-    return (paths.results() if kept else paths.cache()) / "features" / f"{corpus}.{extractor}.parquet"
+    own = corpora.own.is_here(corpus)
+    kept = own or corpus in corpora.NAMES and corpora.info(corpus).redistribute_features
+    root = paths.results() if kept and get(extractor).committed else paths.cache()
+    return root / "features" / f"{corpus}.{extractor}.parquet"
 
 
 def clips_key(clips: pd.DataFrame) -> str:
@@ -89,7 +96,7 @@ def save(table: pd.DataFrame, corpus: str, spec: Extractor, clips: pd.DataFrame,
     Returns:
         The file.
     """
-    path = location(corpus, spec.name)
+    path = _target(corpus, spec.name)
     undefined = {
         name: table.index[table[name].isna()].tolist() for name in spec.may_be_undefined if table[name].isna().any()
     }

@@ -1,0 +1,58 @@
+"""A working folder of one's own: experiments and results outside of the clone."""
+
+import os
+from pathlib import Path
+
+from ser_core import files
+from ser_core.data.corpora import local
+from ser_core.errors import SerError
+
+_EXPERIMENT = """\
+name: first
+question: How well are the emotions of people recognised who were never heard, and what does knowing them add?
+# A CSV with the columns path, emotion and speaker; or a corpus of the book, such as ravdess; or both: mine.csv+ravdess.
+corpora: [{csv}]
+# 'clip' divides clips at random, so that speakers are known; 'speaker' tests people who were not trained on.
+protocols: [clip, speaker]
+features: [egemaps]
+models: [logreg]
+folds: 5
+# Both protocols train on as many clips.
+train_clips: match
+"""
+
+
+def make(folder: Path, csv: Path | None = None) -> list[str]:
+    """Make a working folder: ``experiments/`` with a first experiment, ``results/``, and a CSV to fill where none is.
+
+    Args:
+        folder: The folder, which may be there already; what it holds is left as it is.
+        csv: The CSV of a corpus, see `ser_core.data.corpora.local.read`.
+
+    Returns:
+        The commands that come next.
+
+    Raises:
+        SerError: If there is a working folder already, a file in its place, or no such CSV.
+    """
+    folder = Path(folder)
+    if (folder / "experiments").exists() or (folder / "results").exists():
+        raise SerError(f"{folder}: has experiments/ or results/ already; name another folder")
+    if folder.exists() and not folder.is_dir():
+        raise SerError(f"{folder}: is a file; name a folder")
+    if csv is not None and not Path(csv).is_file():
+        raise SerError(f"{csv}: no such file; expected a CSV with the columns {', '.join(local.REQUIRED)}")
+    (folder / "results").mkdir(parents=True)
+    if csv is None and not (csv := folder / "mine.csv").exists():
+        with files.replacing(csv) as temporary:
+            temporary.write_text(",".join((*local.REQUIRED, *local.OPTIONAL)) + "\n", encoding="utf-8")
+    here = Path(os.path.relpath(Path(csv).resolve(), folder.resolve())).as_posix()
+    with files.replacing(folder / "experiments" / "first.yaml") as temporary:
+        temporary.write_text(_EXPERIMENT.format(csv=f"../{here}"), encoding="utf-8")
+    return [
+        f"cd {folder}",
+        f"ser audit {here}",
+        f"ser features {here} egemaps",
+        "ser run experiments/first.yaml",
+        "ser score results/runs/first/*.speaker.*/predictions.parquet",
+    ]
