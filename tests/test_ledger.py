@@ -150,7 +150,6 @@ def test_most_claims_with_a_number_that_can_be_wrong_are_decided_by_it():
         "article-from-scratch",
         "article-fusion",
         "article-text",
-        "article-premium",
         "tutorial-sizes",
     }
 

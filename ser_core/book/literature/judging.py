@@ -18,15 +18,16 @@ def _close(first: float, second: float, unit: float) -> bool:
     return abs(first - second) <= 0.5 * unit + 1e-9
 
 
+# The printed figure can be had, but a figure for every system needs one premium, to a point.
+_THIRTEEN = _if(
+    lambda v: v["law_low"] <= 100 * v["premium_said"] <= v["law_high"] and v["law_all_most"] - v["law_few_least"] > 1,
+    _OTHER,
+    _OPEN,
+)
+
 DECIDED: Mapping[str, Rule] = {
-    # The printed figure can be had, but a figure for every system needs one premium, to a point.
-    "premium-13": _if(
-        lambda v: (
-            v["law_low"] <= 100 * v["premium_said"] <= v["law_high"] and v["law_all_most"] - v["law_few_least"] > 1
-        ),
-        _OTHER,
-        _OPEN,
-    ),
+    "premium-13": _THIRTEEN,
+    "article-premium": _THIRTEEN,
     "85-is-72": _if(lambda v: v["law_all_most"] - v["law_few_least"] > 1, _OTHER),
     # Fusion and encoders.
     "fusion-gain": _if(lambda v: abs(v["words_own_points"] - v["words_constant_points"]) < 1, _OTHER),
