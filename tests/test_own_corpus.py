@@ -207,3 +207,11 @@ def test_init_writes_a_csv_to_fill_and_refuses_a_folder_that_is_one_already(tmp_
 def test_a_card_that_is_written_does_not_replace_that_of_the_clone(lab):
     assert cards.path("emodb") == paths.repository() / "data_cards" / "emodb.md"
     assert cards.target("emodb") == lab / "data_cards" / "emodb.md"
+
+
+def test_a_card_of_one_s_own_corpus_is_made_as_the_message_says(lab):
+    corpora.own.add(lab.parent / "recordings/mine.csv")
+    assert "run `ser card mine --write`" in str(ser("card", "mine").exception)
+    assert ser("card", "mine", "--write").exit_code == 0
+    assert (lab / "data_cards/mine.md").is_file() and ser("card", "mine", "--check").exit_code == 0
+    assert corpora.own.is_here("mine") and len(corpora.table("mine")) == 48

@@ -133,7 +133,7 @@ def folder_of(name: str, folder: Path | None = None) -> Path:
     if len(names := parts(name)) > 1:
         raise SerError(f"{name} has no folder of its own; do this for each of {', '.join(names)}")
     if folder is None and name not in _MODULES and own.is_here(name):
-        return own.folder(name)
+        return own.csv_of(name).parent
     folder = Path(folder) if folder is not None else paths.data_folder(name)
     if folder is None:
         how = f"; {how_to(info(name))}" if name in _MODULES else ""
@@ -149,7 +149,7 @@ def read(name: str, folder: Path | None = None, *, progress: bool = False) -> Re
     """Read and check a corpus in its official layout, as WAV or as FLAC of the same names.
 
     Args:
-        name: One of `NAMES` or `ABSENT`.
+        name: One of `NAMES` or `ABSENT`, or one of your own.
         folder: Where it is; by default ``$SER_DATA/<name>``.
         progress: Show a progress bar.
 
@@ -159,6 +159,8 @@ def read(name: str, folder: Path | None = None, *, progress: bool = False) -> Re
     Raises:
         SerError: If there is no such corpus or folder, or nothing in it can be read.
     """
+    if folder is None and name not in _MODULES and own.is_here(name):
+        return local.read(own.csv_of(name), name=name, progress=progress)
     return _module(name).read(folder_of(name, folder), progress=progress)
 
 
@@ -217,7 +219,8 @@ def write_table(reading: Reading) -> Path:
     """
     result = committed(reading.clips)
     name = result["corpus"].iloc[0]
-    files.write_parquet(result, table_path(name), {"corpus": name, "clips": len(result)})
+    facts = files.read_metadata(table_path(name)) if own.is_here(name) else {"corpus": name, "clips": len(result)}
+    files.write_parquet(result, table_path(name), facts)
     return table_path(name)
 
 

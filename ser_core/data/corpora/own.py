@@ -111,9 +111,9 @@ def _state(csv: Path) -> str:
     return files.digest(files.sha256(csv), seen)
 
 
-def folder(name: str) -> Path:
-    """Return the folder from which the paths of a corpus's CSV start."""
-    return (paths.results() / files.read_metadata(table_path(name))["csv"]).parent
+def csv_of(name: str) -> Path:
+    """Return the CSV of a corpus that is here; the paths in it start from its folder."""
+    return paths.results() / files.read_metadata(table_path(name))["csv"]
 
 
 def info(name: str, emotions: tuple[str, ...]) -> Corpus:
