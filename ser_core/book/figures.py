@@ -413,9 +413,7 @@ def diagonal(axes: Axes) -> None:
     axes.set(xlim=(0, 1.02), ylim=(0, 1.02), aspect="equal")
 
 
-def names(
-    axes: Axes, colours: Mapping[str, str] | Iterable[str], *, corner: str | None = None, **text: object
-) -> None:
+def names(axes: Axes, colours: Mapping[str, str] | Iterable[str], *, corner: str | None = None, **text: object) -> None:
     """Write what each colour means as coloured words instead of a legend.
 
     Args:
