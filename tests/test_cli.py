@@ -104,14 +104,15 @@ def test_help_starts_without_what_the_commands_need():
     code += f"    print(sorted({HEAVY} & {{name.split('.')[0] for name in sys.modules}}), file=sys.stderr)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stderr == "[]\n"
-    for name in ("fetch", "card", "audit", "features", "transcribe", "run", "score"):
+    for name in ("fetch", "card", "audit", "features", "weights", "transcribe", "run", "score"):
         assert re.search(rf"\b{name}\b", done.stdout)
 
 
 def test_every_option_is_explained():
     commands = typer.main.get_command(cli.app).commands
-    assert set(commands) == {"init", "fetch", "card", "audit", "features", "transcribe", "run", "verify", "score"}
-    for name, command in commands.items():
+    names = {"init", "fetch", "weights", "card", "audit", "features", "transcribe", "run", "verify", "score"}
+    assert set(commands) == names and set(commands["weights"].commands) == {"get"}
+    for name, command in [*commands.items(), *commands["weights"].commands.items()]:
         assert command.help.endswith(".")
         for parameter in command.params:
             assert parameter.help, f"ser {name}: {parameter.name}"
