@@ -112,6 +112,11 @@ def test_samples_are_counted_as_samples():
     assert sorted(encoder.sizes) == [(1, 8000), (2, 8000), (2, 8000)]
 
 
+def test_all_layers_stand_side_by_side():
+    assert embed(Frames(), frames(7, 9), layer=None).tolist() == [[7, 7, 70, 70], [9, 9, 90, 90]]
+    assert embed(Frames(), frames(7), layer=None, pooling="statistics").shape == (1, 8)
+
+
 def test_a_batch_that_does_not_fit_into_memory_is_halved():
     encoder = Frames(most=2)
     found = embed(encoder, frames(5, 1, 4, 2, 3), layer=0)

@@ -2,6 +2,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from dataclasses import replace
 
 import librosa
 import noisereduce
@@ -9,6 +10,7 @@ import numpy as np
 import opensmile
 import pandas as pd
 import parselmouth
+import pyarrow.parquet
 import pytest
 import soundfile
 from parselmouth.praat import call
@@ -208,7 +210,8 @@ def test_duration_is_in_seconds():
     [
         pytest.param(n, marks=pytest.mark.needs_weights) if n == "byol-s" else n
         for n in features.EXTRACTORS
-        if n not in SENTENCES
+        # Of those that take clips together, test_encoders_whisper.py.
+        if n not in SENTENCES and not features.get(n).together
     ],
 )
 @pytest.mark.filterwarnings("error")
@@ -303,6 +306,65 @@ def test_bad_clips_are_all_named_and_once_mended_the_rest_is_kept(toy):
         (folder / name).write_bytes(content)
     extract(toy, "levels")
     assert len(features.load("toy", "levels", toy[1])) == 7
+
+
+@pytest.fixture
+def means(monkeypatch):
+    """A set that takes clips together and is stored as float16; it notes how many it was given at once."""
+    given = []
+
+    def function(clips):
+        given.append(len(clips))
+        return np.array([[samples.mean(), 1000 * np.abs(samples).max()] for samples, _ in clips])
+
+    spec = replace(
+        features.get("levels"),
+        name="means",
+        function=function,
+        names=("mean", "peak"),
+        together=True,
+        stored="float16",
+        ready=None,
+    )
+    monkeypatch.setitem(features.EXTRACTORS, "means", spec)
+    return given
+
+
+def test_a_set_of_clips_together_is_stored_in_its_own_type(toy, means):
+    path = extract(toy, "means")
+    assert means == [2, 2, 2, 1]
+    assert set(pyarrow.parquet.read_schema(path).types[1:]) == {pyarrow.float16()}
+    found = features.load("toy", "means", toy[1])
+    assert set(found.dtypes) == {np.dtype("float32")} and list(found.columns) == ["mean", "peak"]
+    expected = [1000 * np.abs(audio.read(toy[0] / f"c{i}.wav")[0]).max() for i in range(7)]
+    np.testing.assert_array_equal(found["peak"], np.float16(expected))
+
+
+def test_what_fails_together_is_named(toy, means, monkeypatch):
+    (toy[0] / "c3.wav").write_bytes(b"not audio")
+    with pytest.raises(SerError, match=r"^toy means: toy/c3: .*c3.wav: cannot be decoded[^;]*; fetch it again$"):
+        extract(toy, "means")
+    assert means == [2, 1, 2, 1]
+    soundfile.write(toy[0] / "c3.wav", vowel(3), RATE, subtype="PCM_16")
+    spec = features.EXTRACTORS["means"]
+    values = {"nan": np.nan, "more than float16 holds": 1e6}
+    for value, line in (("nan", "toy/c0: 'mean' is nan"), ("more than float16 holds", "clip 'toy/c0' has inf")):
+        monkeypatch.setitem(
+            features.EXTRACTORS,
+            "means",
+            replace(spec, version=len(value), function=lambda clips, v=value: np.full((len(clips), 2), values[v])),
+        )
+        with pytest.raises(SerError, match=line):
+            extract(toy, "means")
+    monkeypatch.setitem(features.EXTRACTORS, "means", replace(spec, version=9, function=lambda clips: 1 / 0))
+    with pytest.raises(SerError, match="2 clips from toy/c0 on: ZeroDivisionError"):
+        extract(toy, "means")
+
+
+def test_weights_that_are_not_there_are_told_once(toy, monkeypatch):
+    monkeypatch.delenv("SER_WEIGHTS", raising=False)
+    with pytest.raises(SerError, match=r"^whisper-base: the weights are not there; get them by: ser weights get \S+$"):
+        extract(toy, "whisper-base")
 
 
 def test_a_clip_too_short_for_a_frame_is_named(tmp_path):

@@ -22,10 +22,12 @@ class EncoderKind:
     revisions: bool = False
 
 
+WHISPER = ("whisper-base", "whisper-tiny.en")
 SPECTROGRAM_NETWORKS = ("vgg16-mel", "mobilenet-jet", "cnn1d-librosa94")
 ENCODERS = (
     EncoderKind("systems.encoders.byol", names=("byol-s",)),
     EncoderKind("systems.encoders.spectrogram", names=SPECTROGRAM_NETWORKS),
+    EncoderKind("systems.encoders.whisper", names=(*WHISPER, *(f"{name}-30s" for name in WHISPER))),
     EncoderKind("systems.encoders.text", names=("minilm",), prefix="text:", reads=True, revisions=True),
     # Any other name is the Hub id or the folder of a speech encoder of transformers.
     EncoderKind("systems.encoders.hub", prefix="", revisions=True),

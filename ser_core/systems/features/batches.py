@@ -28,12 +28,12 @@ def embed(
     inputs: Sequence["torch.Tensor"],
     *,
     pooling: str = "mean",
-    layer: int = -1,
+    layer: int | None = -1,
     batch_seconds: float | None = None,
     precision: str = "bf16",
     progress: bool = False,
 ) -> np.ndarray:
-    """Return one vector a clip, the pooled states of one layer, computed where the encoder's weights are.
+    """Return one vector a clip, the pooled states of one layer or all, computed where the encoder's weights are.
 
     Batches hold clips of like length. On a CPU each of torch's threads computes batches of its own: all threads on one
     clip would wait for each other at every step. A batch that does not fit into the memory of a GPU is halved. In
@@ -43,7 +43,7 @@ def embed(
         encoder: A pretrained encoder; it acts as in evaluation.
         inputs: What `Encoder.prepare` gave for each clip.
         pooling: A key of `ser_core.systems.networks.POOLINGS`, but none that is learnt.
-        layer: Layer whose states are pooled, counted from 0, or from -1 backwards.
+        layer: Layer whose states are pooled, counted from 0, or from -1 backwards; None for all, side by side.
         batch_seconds: Audio in a batch, padding included, at most, but always one clip; `BATCH_SECONDS` if None.
         precision: ``bf16``, products in bfloat16 if the CPU or GPU has instructions for it, or ``fp32``.
         progress: Show a progress bar on standard error.
@@ -71,7 +71,7 @@ def embed(
         raise SerError(
             f"{encoder.name}: the pooling '{pooling}' must be learnt first; take 'mean', or train a classifier"
         )
-    if layer not in range(-encoder.n_layers, encoder.n_layers):
+    if layer is not None and layer not in range(-encoder.n_layers, encoder.n_layers):
         raise SerError(
             f"{encoder.name}: no layer {layer}, it has {encoder.n_layers}; count from 0, or from -1 backwards"
         )
@@ -86,14 +86,16 @@ def embed(
             try:
                 batch, lengths = pad([inputs[i] for i in which])
                 encoded = encoder(batch.to(device), lengths.to(device))
-                return pool(encoded.states[layer], encoded.mask)
+                states = encoded.states if layer is None else [encoded.states[layer]]
+                return torch.cat([pool(state, encoded.mask) for state in states], 1)
             except torch.OutOfMemoryError:
                 if len(which) == 1:
                     raise
             return torch.cat([vectors(half) for half in np.array_split(which, 2)])
 
     batches = _batches(inputs, batch_seconds or BATCH_SECONDS[device.type])
-    found = np.empty((len(inputs), pool.dim), dtype=np.float32)
+    n_layers = encoder.n_layers if layer is None else 1
+    found = np.empty((len(inputs), n_layers * pool.dim), dtype=np.float32)
     training, threads = encoder.training, torch.get_num_threads()
     workers = min(threads, max(1, len(batches))) if device.type == "cpu" else 1
     encoder.eval()

@@ -1,5 +1,6 @@
 """Extraction: from a corpus's recordings to its file in the store, on all cores, going on where it was stopped."""
 
+import contextlib
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -72,8 +73,8 @@ def extract(
         The file that was written or is up to date.
 
     Raises:
-        SerError: If the corpus has no audio or its folder is not there, or for clips that are missing,
-            undecodable, other recordings than the Clips table's, or give a NaN; it names them. Of a set that
+        SerError: If the corpus has no audio, its folder or the weights of the set are not there, or for clips that are
+            missing, undecodable, other recordings than the Clips table's, or give a NaN; it names them. Of a set that
             reads, see `ser_core.systems.features.texts`: if the corpus does not say what is said.
     """
     spec = get(extractor)
@@ -90,6 +91,8 @@ def extract(
     if corpus == punjabi.CORPUS:
         return punjabi.import_punjabi(folder=folder, clips=clips)
     folder = corpora.folder_of(corpus, folder)
+    if spec.ready:
+        spec.ready()
     unhashed = clips.index[clips["sha256"].isna() | clips["path"].isna()]
     if len(unhashed):
         raise SerError(f"{corpus}: clip '{unhashed[0]}' has no path or no sha256 in the Clips table; read it again")
@@ -163,27 +166,48 @@ def _chunk(name: str, recordings: pd.DataFrame, spec: Extractor) -> tuple[str, p
     """Return the features of some recordings, and a line for each that could not be done."""
     from threadpoolctl import threadpool_limits
 
-    rows, problems = {}, []
+    read, values, problems = {}, {}, []
     with threadpool_limits(limits=1):  # one order of summation, however many cores there are
         for clip, recording in recordings.iterrows():
-            try:
-                rows[clip] = _row(recording, spec)
-            except Exception as error:  # any failure must name its clip; all are raised together at the end
-                text = str(error) if isinstance(error, SerError) else f"{type(error).__name__}: {error}"
-                problems.append(f"{clip}: {' '.join(text.split())}")
-    return name, pd.DataFrame.from_dict(rows, orient="index", dtype="float32").rename_axis("clip"), problems
+            with _noting(clip, problems):
+                read[clip] = _samples(recording)
+        if spec.together and read:
+            with _noting(f"{len(read)} clips from {next(iter(read))} on", problems):
+                for clip, row in zip(read, spec.function(list(read.values())), strict=True):
+                    values[clip] = dict(zip(spec.columns, row, strict=True))
+        else:
+            for clip, (samples, rate) in read.items():
+                with _noting(clip, problems):
+                    values[clip] = spec.function(samples, rate)
+    for clip, row in values.items():
+        with _noting(clip, problems):
+            _check(row, spec, *read[clip])
+    return name, pd.DataFrame.from_dict(values, orient="index", dtype="float32").rename_axis("clip"), problems
 
 
-def _row(recording: pd.Series, spec: Extractor) -> dict[str, float]:
-    """Return the features of one recording."""
+@contextlib.contextmanager
+def _noting(what: str, problems: list[str]) -> Iterator[None]:
+    """Note any failure with what failed; all are raised together at the end."""
+    try:
+        yield
+    except Exception as error:
+        text = str(error) if isinstance(error, SerError) else f"{type(error).__name__}: {error}"
+        problems.append(f"{what}: {' '.join(text.split())}")
+
+
+def _samples(recording: pd.Series) -> tuple[np.ndarray, int]:
+    """Return the samples and the rate of one recording."""
     samples, rate = audio.read(recording["file"])
     if (found := audio.content_hash(samples, rate)) != recording["sha256"]:
         raise SerError(
             f"{recording['file']} is another recording (sha256 {found[:12]}) than the Clips table's "
             f"{recording['path']} ({recording['sha256'][:12]})"
         )
-    values = spec.function(samples, rate)
+    return samples, rate
+
+
+def _check(values: dict[str, float], spec: Extractor, samples: np.ndarray, rate: int) -> None:
+    """Raise a SerError for a value that is no number, where it must be one."""
     for column, value in values.items():
         if not np.isfinite(value) and not (np.isnan(value) and column in spec.may_be_undefined):
             raise SerError(f"'{column}' is {value}; the clip lasts {len(samples) / rate:.3f} s")
-    return values

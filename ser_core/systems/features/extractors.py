@@ -1,6 +1,7 @@
 """The extractors: name, version, parameters and function of every feature set."""
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import metadata
@@ -9,8 +10,8 @@ import numpy as np
 
 from ser_core.data import transcripts
 from ser_core.errors import SerError
-from ser_core.systems import handcrafted
-from ser_core.systems.features import embedding, opensmile, texts
+from ser_core.systems import handcrafted, weights
+from ser_core.systems.features import embedding, opensmile, texts, whisper
 
 
 @dataclass(frozen=True)
@@ -20,16 +21,20 @@ class Extractor:
     Attributes:
         name: Short name, as in ``ser features ravdess egemaps``.
         title: What it is, with its version or its size.
-        short: What figures and tables call it; its title, if that is short.
         version: Of our own code; raised when the values change though the parameters do not.
         parameters: Everything that fixes the values; stored with them and compared when they are loaded.
         packages: Distributions that compute the values; their versions are recorded with them.
         function: ``function(samples, rate)`` gives one value a column, of mono float32 samples in [-1, 1]. Of the sets
-            `ser_core.systems.features.texts.SENTENCES`, ``function(turns)`` gives a row for each clip's turns.
+            `ser_core.systems.features.texts.SENTENCES`, ``function(turns)`` gives a row for each clip's turns; of the
+            sets that are computed ``together``, ``function(clips)`` a row for each clip's samples and rate.
         may_be_undefined: Columns that ``function`` may return as NaN, such as the pitch of a clip without
             voice; the store keeps them as ``parameters["undefined"]`` and lists the clips.
         names: Names of the features, where ``function`` needs more to tell than a chapter should import.
         committed: Whether the files are kept in ``results/features``, where the corpus's terms allow it.
+        short: What figures and tables call it; its title, if none is given.
+        together: Whether ``function`` takes several clips at once, which is faster and changes values by rounding only.
+        stored: Type of the stored values.
+        ready: Raises a SerError where what the set needs beside recordings, such as weights, is not there.
     """
 
     name: str
@@ -42,6 +47,9 @@ class Extractor:
     names: tuple[str, ...] = ()
     committed: bool = True
     short: str = ""
+    together: bool = False
+    stored: str = "float32"
+    ready: Callable[[], object] | None = None
 
     def __post_init__(self):
         """Take the title where no shorter word is given."""
@@ -68,6 +76,29 @@ def _minilm_title(name: str, context: int) -> str:
     if name in texts.WER:
         return f"MiniLM, {100 * texts.WER[name]:.0f} % of the words wrong"
     return f"MiniLM, {context} turns before" if context else "MiniLM"
+
+
+def _whisper(model: str, title: str) -> Iterator[Extractor]:
+    """Yield the feature sets of one of Whisper's encoders."""
+    for ending, more, pooling, padded in (
+        ("", "", "mean", False),
+        ("-statistics", ", mean and deviation", "statistics", False),
+        ("-30s", ", filled up to 30 s", "mean", True),
+    ):
+        yield Extractor(
+            name=model + ending,
+            title=f"{title}, all layers{more}",
+            short=title + more,
+            version=1,
+            parameters=whisper.parameters(model, pooling, padded),
+            packages=("torch", "transformers"),
+            function=functools.partial(whisper.embed, model=model, pooling=pooling, padded=padded),
+            names=whisper.columns(model, pooling),
+            committed=model + ending == "whisper-base",
+            together=True,
+            stored="float16",
+            ready=functools.partial(weights.folder, model),
+        )
 
 
 EXTRACTORS: dict[str, Extractor] = {
@@ -138,6 +169,8 @@ EXTRACTORS: dict[str, Extractor] = {
             function=embedding.byol_s,
             names=embedding.COLUMNS,
         ),
+        *_whisper("whisper-base", "Whisper base"),
+        *_whisper("whisper-tiny.en", "Whisper tiny.en"),
         Extractor(
             name="levels",
             title="Duration, loudness and silence",

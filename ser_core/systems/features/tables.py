@@ -102,7 +102,8 @@ def save(table: pd.DataFrame, corpus: str, spec: Extractor, clips: pd.DataFrame,
     }
     for name in undefined:
         table = table.assign(**{name: table[name].fillna(spec.parameters["undefined"])})
-    table = table.astype("float32").rename_axis("clip").sort_index()
+    with np.errstate(over="ignore"):  # what float16 cannot hold becomes infinite, and is refused below
+        table = table.astype(spec.stored).rename_axis("clip").sort_index()
     check_values(table, f"{corpus}.{spec.name}")
     metadata = {**spec.identity, "clips_key": clips_key(clips), "undefined": undefined, **facts}
     files.write_parquet(table, path, metadata)

@@ -1,4 +1,7 @@
-"""Whisper's encoder: always 30 s, of which the clip's own frames are told from the silence behind it."""
+"""Whisper's encoder: on 30 s, of which the clip's own frames are told from the silence behind, or on the clip alone."""
+
+# The book is built without torch, whose classes stand in the annotations.
+from __future__ import annotations
 
 import numpy as np
 import torch
@@ -8,8 +11,6 @@ from transformers import PreTrainedModel, WhisperFeatureExtractor
 from ser_core.errors import SerError
 from ser_core.systems.encoders.base import RATE, Encoded, Encoder, mask_of
 
-_Run = "tuple[torch.Tensor, torch.Tensor, list[torch.Tensor | None]]"
-
 
 class WhisperEncoder(Encoder):
     """Whisper's encoder: two convolutions on a log-mel spectrogram of 30 s, then transformer layers; no decoder.
@@ -17,8 +18,8 @@ class WhisperEncoder(Encoder):
     Its blocks are the convolutions, then one a layer, the norm behind all in the last. Positions are fixed, and
     LayerDrop is left out. Whisper hears the silence behind a clip, as it was trained to: each clip fills its own 30 s.
 
-    The states are the layers' outputs over the clip's own frames, 20 ms each: ``hidden_states[1:]`` of transformers,
-    the last being ``last_hidden_state``. The clip's own are those that a spectrogram window with any of its samples
+    The states are each block's output over the clip's own frames, 20 ms each: ``hidden_states`` of transformers, the
+    last being ``last_hidden_state``. The clip's own are those that a spectrogram window with any of its samples
     reaches, at most one more than transformers' attention mask counts.
 
     Args:
@@ -34,7 +35,7 @@ class WhisperEncoder(Encoder):
         self.model = model.encoder
         self.extractor = extractor
         self.dim = model.config.d_model
-        self.n_layers = model.config.encoder_layers
+        self.n_layers = 1 + model.config.encoder_layers
         self.n_frames = model.config.max_source_positions
         # They stay fixed, which loading forgets.
         self.model.embed_positions.requires_grad_(False)
@@ -58,14 +59,18 @@ class WhisperEncoder(Encoder):
         Raises:
             SerError: If the clip is longer than Whisper's 30 s.
         """
+        self._refuse_long(samples)
         settings = self.extractor
-        if len(samples) > settings.n_samples:
-            found, most = len(samples) / RATE, settings.n_samples / RATE
-            raise SerError(f"{self.name}: a clip of {found:.2f} s, but it takes at most {most:g} s; cut the clip")
         samples = np.asarray(samples, dtype=np.float32)
         mel = settings(samples, sampling_rate=RATE, return_tensors="pt").input_features[0]
         touched = -(-(len(samples) + settings.n_fft // 2) // settings.hop_length)
         return mel[:, :touched].T.contiguous()
+
+    def _refuse_long(self, samples: np.ndarray) -> None:
+        """Raise a SerError for more than 30 s."""
+        if len(samples) > self.extractor.n_samples:
+            found, most = len(samples) / RATE, self.extractor.n_samples / RATE
+            raise SerError(f"{self.name}: a clip of {found:.2f} s, but it takes at most {most:g} s; cut the clip")
 
     def prefix(self, inputs: torch.Tensor, lengths: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the output of the first ``k`` blocks.
@@ -85,7 +90,7 @@ class WhisperEncoder(Encoder):
         if k == 0:
             return inputs, lengths
         hidden, lengths, _ = self._run(inputs, lengths, 0, k)
-        if k > self.n_layers:
+        if k == self.n_layers:
             return hidden[:, : lengths.max()], lengths
         inside = mask_of(lengths, self.n_frames)[..., None].to(hidden.dtype)
         return torch.cat([hidden, inside], 2), torch.full_like(lengths, self.n_frames)
@@ -99,27 +104,35 @@ class WhisperEncoder(Encoder):
             k: Number of blocks it ran.
 
         Returns:
-            ``n_layers`` states, each of shape (n_clips, n_frames, dim). Of the layers within the first ``k`` blocks
-            only the output of the last is known; those before it are None.
+            ``n_layers`` states, each of shape (n_clips, n_frames, dim). Of the first ``k`` blocks only the output of
+            the last is known; those before it are None.
         """
-        if 0 < k <= self.n_layers:
+        if 0 < k < self.n_layers:
             lengths = (hidden[..., -1] > 0.5).sum(1)
             hidden = hidden[..., :-1]
-        _, lengths, states = self._run(hidden, lengths, k, self.n_layers + 1)
+        _, lengths, states = self._run(hidden, lengths, k, self.n_layers)
         longest = lengths.max()
         return Encoded(tuple(None if state is None else state[:, :longest] for state in states), lengths)
 
-    def _run(self, hidden: torch.Tensor, lengths: torch.Tensor, start: int, stop: int) -> _Run:
+    def _run(
+        self, hidden: torch.Tensor, lengths: torch.Tensor, start: int, stop: int
+    ) -> tuple[torch.Tensor, torch.Tensor, list[torch.Tensor | None]]:
         """Return the output of the blocks from ``start`` to ``stop``, the clips' frames, and the states up to there."""
-        states = [*[None] * (start - 2), hidden] if start > 1 else []
-        if start == 0:
+        states = [*[None] * (start - 1), hidden] if start else []
+        if not start:
             hidden, lengths = self._front(hidden, lengths)
+            states.append(hidden)
+        attention = self._attention(lengths, hidden.shape[1])
         for i in range(max(start, 1), stop):
-            hidden = self.model.layers[i - 1](hidden, None)
-            if i == self.n_layers:
+            hidden = self.model.layers[i - 1](hidden, attention)
+            if i == self.n_layers - 1:
                 hidden = self.model.layer_norm(hidden)
             states.append(hidden)
         return hidden, lengths, states
+
+    def _attention(self, lengths: torch.Tensor, n: int) -> torch.Tensor | None:
+        """Return the frames that each frame attends to, for clips of some lengths in ``n`` frames: None for all."""
+        return None
 
     def _front(self, mel: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the frames of the first layer and how many of them are each clip's."""
@@ -129,6 +142,76 @@ class WhisperEncoder(Encoder):
         whole = silence.repeat(1, 2 * self.n_frames, mel.shape[2])
         whole[:, : mel.shape[1]][valid] = mel[valid]
         x = nn.functional.gelu(model.conv1(whole.transpose(1, 2)))
-        x = nn.functional.gelu(model.conv2(x)).transpose(1, 2) + model.embed_positions.weight
-        x = nn.functional.dropout(x, model.dropout, model.conv1.training)
-        return x, model._get_feat_extract_output_lengths(lengths)
+        return self._place(x), model._get_feat_extract_output_lengths(lengths)
+
+    def _place(self, x: torch.Tensor) -> torch.Tensor:
+        """Return what the first layer takes, from the first convolution's output."""
+        model = self.model
+        x = nn.functional.gelu(model.conv2(x)).transpose(1, 2)
+        return nn.functional.dropout(
+            x + model.embed_positions.weight[: x.shape[1]], model.dropout, model.conv1.training
+        )
+
+
+class OwnLengthWhisper(WhisperEncoder):
+    """Whisper's encoder on the clip alone, at a fraction of the cost: no silence behind it, and the positions cut.
+
+    Whisper was trained on 30 s, so that this is another use of the same weights than the published one. A clip shorter
+    than one window of the spectrogram, 25 ms, is filled up to it by zeros.
+    """
+
+    def prepare(self, samples: np.ndarray) -> torch.Tensor:
+        """Return the log-mel spectrogram of the clip alone.
+
+        Args:
+            samples: One clip, float32 at 16 kHz.
+
+        Returns:
+            Shape (n_frames, n_mels), a frame each 10 ms.
+
+        Raises:
+            SerError: If the clip is longer than Whisper's 30 s.
+        """
+        self._refuse_long(samples)
+        samples = np.asarray(samples, dtype=np.float32)
+        samples = np.pad(samples, (0, max(0, self.extractor.n_fft - len(samples))))
+        mel = self.extractor(samples, sampling_rate=RATE, padding="longest", return_tensors="pt").input_features[0]
+        return mel.T.contiguous()
+
+    def prefix(self, inputs: torch.Tensor, lengths: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the output of the first ``k`` blocks, shape (n_clips, n_frames, dim) for k above 0.
+
+        Args:
+            inputs: Spectrograms, shape (n_clips, n_frames, n_mels).
+            lengths: Frames of each clip, shape (n_clips,).
+            k: Number of blocks.
+
+        Returns:
+            The output and its lengths: the inputs themselves if k is 0, else a frame for two.
+        """
+        return self._run(inputs, lengths, 0, k)[:2] if k else (inputs, lengths)
+
+    def suffix(self, hidden: torch.Tensor, lengths: torch.Tensor, k: int) -> Encoded:
+        """Return the layers' states from the output of the first ``k`` blocks, as `WhisperEncoder.suffix`.
+
+        Args:
+            hidden: What `prefix` gave.
+            lengths: The lengths that it gave.
+            k: Number of blocks it ran.
+
+        Returns:
+            ``n_layers`` states, each of shape (n_clips, n_frames, dim), or None.
+        """
+        _, lengths, states = self._run(hidden, lengths, k, self.n_layers)
+        return Encoded(tuple(states), lengths)
+
+    def _attention(self, lengths: torch.Tensor, n: int) -> torch.Tensor | None:
+        """Return the clips' own frames; None where all are."""
+        return None if int(lengths.min()) == n else mask_of(lengths, n)[:, None, None]
+
+    def _front(self, mel: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the frames of the first layer and how many of them are each clip's."""
+        x = nn.functional.gelu(self.model.conv1(mel.transpose(1, 2)))
+        # Its bias makes padding other than zero, and the next convolution would see it.
+        x = x.masked_fill(~mask_of(lengths, x.shape[2])[:, None], 0)
+        return self._place(x), (lengths - 1) // 2 + 1
