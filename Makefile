@@ -24,10 +24,11 @@ book: $(ENVIRONMENT)
 SAMPLE ?= 40
 DRAW ?= $(shell date +%Y%m%d)
 
-# A process per core, each with one thread; the tests of a file stay in one, for what they share is made once.
+# Weights that tests read; what is there is not fetched again. A process per core, each with one thread; the tests of a file stay in one, for what they share is made once.
 test: $(ALL)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/ser weights get whisper-base ge2e
 	$(MAKE) book ENVIRONMENT=$(ALL)
 	$(BIN)/ser verify --runs $(SAMPLE) --seed $(DRAW)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile --nbmake tests ser_core notebooks
