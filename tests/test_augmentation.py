@@ -304,7 +304,7 @@ def test_global_random_states_are_neither_read_nor_changed():
     [
         (
             {"noise_snr_db": (10, 5)},
-            r"two numbers, low and high, from -20 to 100, or null, not \(10, 5\)",
+            r"'noise_snr_db' must be two numbers, low and high, not \(10, 5\)",
         ),
         ({"noise_snr_db": (-30, 5)}, "from -20 to 100"),
         ({"gain_db": 6}, "'gain_db' must be two numbers, low and high, from -60 to 60, or null, not 6"),

@@ -11,7 +11,7 @@ ROOT = Path(code_hash.__file__).parent.parent
 HARMLESS = {
     *("systems.encoders:load", "experiments.runs:how_to_make", "files.reading:notice"),
     *(f"systems.settings:Recipe.{name}" for name in ("__init__", "__post_init__", "_check_texts", "_changed")),
-    *(f"systems.settings:{name}" for name in ("_settings", "_ascending", "Augmentation.__post_init__")),
+    *(f"systems.settings:{name}" for name in ("_settings", "Augmentation.__post_init__")),
     # Where no clip is changed it is a check; where clips are changed it is hashed, which test_codehash.py holds.
     "systems.settings:Augmentation.from_mapping",
 }

@@ -18,7 +18,7 @@ from ser_core.systems.settings import Recipe
 _HASHED = (
     *("errors", "paths", "files", "data.corpora", "data.splits", "data.transcripts", "systems.features"),
     *(f"data.labels:{name}" for name in ("_mapping", "HARMONISATIONS", "SHORTEST", "coverage")),
-    *(f"systems.settings:{name}" for name in ("Recipe", "Augmentation", "_settings", "_ascending")),
+    *(f"systems.settings:{name}" for name in ("Recipe", "Augmentation", "_settings")),
     *(f"systems.classifiers:{name}" for name in ("NORMALISATIONS", "OF_WORDS")),
     "experiments.fold:divide",
     *(f"experiments.specs:{name}" for name in ("ClassicalSystem", "NetworkSystem", "LateFusion")),

@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from dataclasses import field, fields
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 from pydantic.dataclasses import dataclass
 
 from ser_core.data import transcripts
 from ser_core.errors import SerError
 from ser_core.systems import registry
 
+_WAVEFORM = ("noise_snr_db", "gain_db", "speed", "pitch_semitones")
 _MASKS = {"time_masks": "time_mask_frames", "frequency_masks": "frequency_mask_bins"}
 
 
@@ -29,17 +30,11 @@ def _one_of(*names: str):
     return Annotated[Literal[names], Field(description=f"one of {list(names)}")]
 
 
-def _ascending(span: tuple[float, float]) -> tuple[float, float]:
-    if span[0] > span[1]:
-        raise ValueError("the first is higher than the second")
-    return span
-
-
 def _span(least: float, most: float):
     """Return the type of two numbers within bounds, the lower first; None for an effect that is off."""
     bound = Annotated[int | float, Field(ge=least, le=most, allow_inf_nan=False)]
-    pair = Annotated[tuple[bound, bound], AfterValidator(_ascending)]
-    return Annotated[pair | None, Field(description=f"two numbers, low and high, from {least} to {most}, or null")]
+    words = f"two numbers, low and high, from {least} to {most}, or null"
+    return Annotated[tuple[bound, bound] | None, Field(description=words)]
 
 
 _RATE = _number("a number above 0, such as 1.0e-4", gt=0)
@@ -118,7 +113,10 @@ class Augmentation:
     probability: _number("a number from 0 to 1", ge=0, le=1) = 1.0
 
     def __post_init__(self):
-        """Refuse masks without a width, and widths without a mask."""
+        """Refuse a range whose ends are swapped, masks without a width, and widths without a mask."""
+        for name in _WAVEFORM:
+            if (span := getattr(self, name)) and span[0] > span[1]:
+                raise SerError(f"'{name}' must be two numbers, low and high, not {span!r}")
         for masks, width in _MASKS.items():
             if bool(n := getattr(self, masks)) != bool(widest := getattr(self, width)):
                 raise SerError(f"{masks}={n} with {width}={widest} masks nothing; give both or neither")
@@ -150,7 +148,7 @@ class Augmentation:
     @property
     def waveform(self) -> bool:
         """Whether `ser_core.systems.augmentation.augment_waveform` does anything."""
-        return any((self.noise_snr_db, self.gain_db, self.speed, self.pitch_semitones))
+        return any(getattr(self, name) is not None for name in _WAVEFORM)
 
     @property
     def image(self) -> bool:
