@@ -193,6 +193,10 @@ def table(name: str) -> pd.DataFrame:
             f"{name}: no recording of it was at hand, so it has no Clips table; {how_to(info(name))}, then read yours "
             f"by `ser card {name} --write`"
         )
+    if name in _MODULES and not path.is_file():
+        raise SerError(
+            f"{name}: no Clips table here ({path}); read your copy of the corpus by `ser card {name} --write`"
+        )
     return clips.validate(files.read_parquet(path, index="clip"))
 
 
