@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import inspect
 from collections.abc import Mapping
 from dataclasses import field, fields
 from typing import Annotated, Literal
@@ -68,6 +69,10 @@ def _settings(kind: type) -> type:
             given = dict(zip(known, args, strict=False)) | values
             raise SerError(f"'{name}' must be {known[name].description}, not {given[name]!r}") from error
 
+    # The API pages show names and defaults; the declared types are no words for a reader.
+    plain = inspect.signature(made)
+    bare = [parameter.replace(annotation=parameter.empty) for parameter in plain.parameters.values()]
+    made.__signature__ = plain.replace(parameters=bare, return_annotation=plain.empty)
     made.__init__ = checked
     return made
 
