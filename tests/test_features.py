@@ -459,7 +459,7 @@ def test_the_punjabi_table_is_imported_as_it_is(tmp_path):
 @pytest.mark.parametrize("name", COMMITTED)
 def test_committed_features_load_and_their_licence_is_stated(name, committed):
     readme = (paths.results() / "features" / "README.md").read_text()
-    for extractor in ("egemaps", "emobase", "librosa94", "praat31", "levels"):
+    for extractor in ("egemaps", "emobase", "librosa94", "praat31", "levels", "whisper-base"):
         path = features.location(name, extractor)
         assert path.parent == paths.results() / "features"
         table = features.load(name, extractor)
@@ -482,6 +482,18 @@ def test_committed_features_are_those_of_the_recordings(name, extractor, committ
     x = audio.read(corpora.audio_path(table.loc[clip], paths.data_folder(name)))
     values = features.get(extractor).function(*x)
     np.testing.assert_allclose(features.load(name, extractor).loc[clip], list(values.values()), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.needs_data
+@pytest.mark.needs_weights
+@pytest.mark.parametrize("name", COMMITTED)
+def test_committed_layers_of_whisper_are_those_of_the_recordings(name, committed):
+    table = corpora.table(name)
+    clip = table.index[len(table) // 3]
+    x = audio.read(corpora.audio_path(table.loc[clip], paths.data_folder(name)))
+    # float16 keeps eleven bits.
+    expected = features.get("whisper-base").function([x])[0]
+    np.testing.assert_allclose(features.load(name, "whisper-base").loc[clip], expected, rtol=2e-3, atol=1e-3)
 
 
 @pytest.mark.needs_data
