@@ -148,6 +148,13 @@ def test_table_needs_formats_for_floats_and_escapes_pipes():
         glue.markdown(frame, formats={"u": ".2f", "v": ".2f"})
 
 
+def test_table_writes_p_values_as_such():
+    frame = pd.DataFrame({"dev": [0.5], "p": [0.0213], "p (probe)": [0.0002], "pooled": [0.25]})
+    assert glue.markdown(frame, glue.share).splitlines()[-1] == "| 50.0 | 0.021 | < 0.001 | 25.0 |"
+    assert glue.markdown(frame[["p"]]).splitlines()[-1] == "| 0.021 |"
+    assert glue.markdown(frame[["p"]], {"p": ".1f"}).splitlines()[-1] == "| 0.0 |"
+
+
 def test_short_alt_text_is_refused():
     with pytest.raises(SerError, match="alt text 'plot' is too short"):
         glue.figure(plt.figure(), "fig_x", alt="plot")

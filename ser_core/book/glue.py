@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from ser_core.book import style
 from ser_core.errors import SerError
-from ser_core.evaluation.comparisons import Difference
+from ser_core.evaluation.comparisons import Difference, p_text
 from ser_core.evaluation.intervals import Interval
 
 _INJECTED = "# Parameters"
@@ -21,7 +21,6 @@ _INJECTED = "# Parameters"
 
 __all__ = [
     "begin",
-    "count",
     "described",
     "figure",
     "listed",
@@ -213,21 +212,6 @@ def tally(kept: Iterable[bool]) -> str:
     return f"{sum(map(bool, kept)):,} of {len(kept):,}"
 
 
-def count(n: int, noun: str, plural: str | None = None) -> str:
-    """Return how many there are, with the noun in the right number.
-
-    Args:
-        n: How many.
-        noun: Of what, for one.
-        plural: Of what, for several; with an ``s`` by default.
-
-    Examples:
-        >>> count(1, "speaker"), count(3, "corpus", "corpora"), count(0, "corpus", "corpora")
-        ('1 speaker', '3 corpora', 'no corpora')
-    """
-    return f"{f'{n:,}' if n else 'no'} {noun if n == 1 else plural or f'{noun}s'}"
-
-
 def listed(names: Iterable[str], none: str = "none") -> str:
     """Return names as a list in prose.
 
@@ -343,7 +327,7 @@ def markdown(
         rows: The table as the reader sees it. Text may be MyST, such as a citation; intervals and differences are
             written as in `shown`, on the right.
         formats: How floats are shown: in all columns of floats, or by column, as in ``{"UAR": ".3f", "share": share}``.
-            A column of floats needs it.
+            A column of floats needs it; but p-values, in the column ``p`` or ``p (...)``, are shown by `p_text`.
         index: What the index is called, or its levels, to show it in front; else it is left out.
         right: Columns of text that stand on the right, too.
         reasons: Say why there is no interval where there is none.
@@ -367,7 +351,10 @@ def markdown(
             raise SerError(f"index names {names}, and the index has {frame.index.nlevels} levels")
         frame = frame.reset_index(names=names)
     floats = [name for name in frame if pd.api.types.is_float_dtype(frame[name])]
-    formats = dict.fromkeys(floats, formats) if isinstance(formats, str) or callable(formats) else formats or {}
+    p_values = [name for name in floats if name == "p" or str(name).startswith("p (")]
+    if isinstance(formats, str) or callable(formats):
+        formats = dict.fromkeys(set(floats) - set(p_values), formats)
+    formats = dict.fromkeys(p_values, p_text) | dict(formats or {})
     if unknown := sorted({*formats, *right} - set(frame)):
         raise SerError(f"formats name the columns {unknown}, which the table does not have: {list(frame)}")
     if bare := [name for name in floats if name not in formats]:
