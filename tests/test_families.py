@@ -133,6 +133,12 @@ def test_what_has_no_interval_is_in_no_family():
     assert np.isnan(none["p_adjusted"]).all()
 
 
+def test_a_family_has_the_names_of_its_comparisons(tiny):
+    named = families.differences(dict(zip([("x", 1), ("x", 2), ("y", 1)], tiny, strict=True)), n_resamples=64)
+    assert named.index.tolist() == [("x", 1), ("x", 2), ("y", 1)]
+    assert named.reset_index(drop=True).equals(families.differences(tiny, n_resamples=64))
+
+
 def test_a_family_with_several_seeds_is_corrected_by_holm():
     a, b = system(0.6, seed=1, seeds=3), system(0.4, seed=2, seeds=3)
     one = (system(0.6, speakers=8, seed=3), system(0.4, speakers=8, seed=4))

@@ -1,6 +1,6 @@
 """Many comparisons at once: which of them can be told from chance when it had so many tries."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -17,7 +17,7 @@ Pair = tuple[pd.DataFrame, pd.DataFrame]
 
 
 def differences(
-    pairs: Sequence[Pair],
+    pairs: Sequence[Pair] | Mapping[Hashable, Pair],
     metric: str = "uar",
     *,
     unit: str = "speaker",
@@ -31,7 +31,8 @@ def differences(
     are adjusted by `max_t`, else by `holm`: swaps say nothing of other seeds.
 
     Args:
-        pairs: For each comparison the predictions of two systems, see `ser_core.evaluation.comparisons.difference`.
+        pairs: For each comparison the predictions of two systems, see `ser_core.evaluation.comparisons.difference`; or
+            key -> the two, and the keys are then the index.
         metric: One of `ser_core.evaluation.metrics.METRICS`.
         unit: What is resampled, and swapped by.
         as_trained: For each comparison whether seeds are taken as they are, see
@@ -50,6 +51,8 @@ def differences(
         >>> differences([(a, a)])[["value", "p_adjusted", "clear", "correction"]].to_numpy().tolist()
         [[0.0, 1.0, False, 'max-T']]
     """
+    index = pd.Index(list(pairs)) if isinstance(pairs, Mapping) else None
+    pairs = pairs.values() if isinstance(pairs, Mapping) else pairs
     of_counts = {name: options.pop(name) for name in ("classes", "same_truth") if name in options}
     both = [paired(a, b, metric, unit=unit, **of_counts) for a, b in pairs]
     if as_trained is not None:
@@ -63,7 +66,7 @@ def differences(
         adjusted[within] = step_down([both[number] for number in within], **drawn)
     else:
         adjusted = holm_of(found)
-    return _table(pd.Series(found, dtype=object), adjusted, "max-T" if swaps else "Holm")
+    return _table(pd.Series(found, index, dtype=object), adjusted, "max-T" if swaps else "Holm")
 
 
 def corrected(differences: pd.Series) -> pd.DataFrame:
