@@ -361,6 +361,60 @@ def test_what_fails_together_is_named(toy, means, monkeypatch):
         extract(toy, "means")
 
 
+@pytest.fixture
+def layered(monkeypatch):
+    """A set of three layers of two values each."""
+
+    def function(clips):
+        levels = np.array([[samples.mean(), np.abs(samples).max()] for samples, _ in clips])
+        return np.hstack([levels, 2 * levels, 3 * levels])
+
+    names = tuple(f"layer{layer}_{i:03}" for layer in range(3) for i in range(2))
+    spec = replace(
+        features.get("levels"), name="deep", short="Deep", function=function, names=names, together=True, ready=None
+    )
+    monkeypatch.setitem(features.EXTRACTORS, "deep", spec)
+
+
+def test_a_layer_is_a_view_of_the_whole_set(toy, layered):
+    with pytest.raises(SerError, match=r"toy has no 'deep' features .*; make them, with the audio, by: .* toy deep$"):
+        features.load("toy", "deep.layer1", toy[1])
+    path = extract(toy, "deep.layer1")
+    assert path == features.location("toy", "deep") == features.location("toy", "deep.layer2")
+    assert [file.name for file in path.parent.iterdir()] == ["toy.deep.parquet"]
+    whole = features.load("toy", "deep", toy[1])
+    for layer in range(3):
+        name = f"deep.layer{layer}"
+        pd.testing.assert_frame_equal(features.load("toy", name, toy[1]), whole.iloc[:, 2 * layer : 2 * layer + 2])
+        assert features.columns(name) == tuple(whole.columns[2 * layer : 2 * layer + 2])
+        assert (features.whole_of(name), features.get(name).title) == ("deep", f"Deep, layer {layer}")
+        assert features.get(name).columns == features.columns(name) and features.get(name).name == name
+    first = path.stat().st_mtime_ns
+    assert extract(toy, "deep.layer0").stat().st_mtime_ns == first
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("whisper-base.layer7", "'whisper-base' has no 'layer7'; it has layer0 to layer6"),
+        ("whisper-tiny.en-30s.layer5", "'whisper-tiny.en-30s' has no 'layer5'; it has layer0 to layer4"),
+        ("whisper-base.layer", "'whisper-base' has no 'layer'; it has layer0 to layer6"),
+        ("egemaps.layer0", "there is no feature set 'egemaps.layer0'; expected one of"),
+        ("whisper-tiny.layer0", "there is no feature set 'whisper-tiny.layer0'; expected one of"),
+    ],
+)
+def test_a_layer_that_a_set_does_not_have_is_refused(name, message):
+    with pytest.raises(SerError, match=f"^{message}"):
+        features.get(name)
+
+
+def test_layers_of_all_sets_of_whisper_have_the_columns_of_their_layer():
+    for name in ("whisper-base", "whisper-base-statistics", "whisper-base-30s", "whisper-tiny.en"):
+        n = 5 if "tiny" in name else 7
+        parts = [features.columns(f"{name}.layer{layer}") for layer in range(n)]
+        assert sum(parts, ()) == features.columns(name)
+
+
 def test_weights_that_are_not_there_are_told_once(toy, monkeypatch):
     monkeypatch.delenv("SER_WEIGHTS", raising=False)
     with pytest.raises(SerError, match=r"^whisper-base: the weights are not there; get them by: ser weights get \S+$"):

@@ -22,7 +22,7 @@ FIELDS = {
     "corpora": "corpora to use, by name, or by the path of a CSV of your own; joined by '+', one corpus of all clips",
     "pairs": "true: all unions of two of the corpora in place of the corpora",
     "protocols": "split protocols",
-    "features": "feature sets",
+    "features": "feature sets, or layers of one, as whisper-base.layer3",
     "test_features": "for each feature set, what the test part is given instead, with the same columns; null: the same",
     "models": "names of classifiers",
     "normalisations": "none, train, speaker, corpus, coral; of words only, and for them alone, tfidf",
@@ -376,11 +376,13 @@ def _check_words(path: Path, spec: dict) -> None:
 
 
 def _known(path: Path, key: str, name: object, names: Iterable[str]) -> bool:
-    """Return whether a name, or each part of the name of a union of corpora, is one of those known."""
-    if key != "corpora" or not isinstance(name, str):
+    """Return whether a name is known, or what it is made of: the parts of a union, the stored set of a layer."""
+    if not isinstance(name, str):
         return name in names
     try:
-        return all(map(corpora.is_known, corpora.parts(name)))
+        if key == "corpora":
+            return all(map(corpora.is_known, corpora.parts(name)))
+        return (features.whole_of(name) if key.endswith("features") else name) in names
     except SerError as error:
         raise SerError(f"{path}: {error}") from error
 

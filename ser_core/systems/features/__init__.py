@@ -1,7 +1,7 @@
 """Feature sets of clips: how each is computed, and the store that keeps one table per corpus and extractor."""
 
 from ser_core.systems.features.extraction import extract, refusal
-from ser_core.systems.features.extractors import EXTRACTORS, Extractor, columns, get
+from ser_core.systems.features.extractors import EXTRACTORS, Extractor, columns, get, whole_of
 from ser_core.systems.features.punjabi import import_punjabi
 from ser_core.systems.features.tables import load, location
 from ser_core.systems.features.texts import WORDS
@@ -17,4 +17,5 @@ __all__ = [
     "load",
     "location",
     "refusal",
+    "whole_of",
 ]

@@ -14,7 +14,7 @@ from ser_core import files, paths
 from ser_core.data import audio, corpora
 from ser_core.errors import RefusalError, SerError
 from ser_core.systems.features import punjabi, tables, texts
-from ser_core.systems.features.extractors import Extractor, get
+from ser_core.systems.features.extractors import Extractor, get, whole_of
 
 CHUNK = 32
 _SHOWN = 10
@@ -63,7 +63,7 @@ def extract(
 
     Args:
         corpus: Name of the corpus.
-        extractor: Name of the feature set, one of `EXTRACTORS`.
+        extractor: Name of the feature set, one of `EXTRACTORS`; for a layer of one all layers are computed.
         folder: Folder of the corpus's recordings; ``$SER_DATA/<corpus>`` if not given.
         clips: The Clips table, for a corpus of your own; the committed one if not given.
         jobs: joblib processes; -1 is one per core.
@@ -77,6 +77,7 @@ def extract(
             missing, undecodable, other recordings than the Clips table's, or give a NaN; it names them. Of a set that
             reads, see `ser_core.systems.features.texts`: if the corpus does not say what is said.
     """
+    extractor = whole_of(extractor)
     spec = get(extractor)
     clips = (corpora.table(corpus) if clips is None else clips).sort_index()
     if extractor in texts.SENTENCES:

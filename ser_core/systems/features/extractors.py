@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib import metadata
 
@@ -199,6 +199,36 @@ EXTRACTORS: dict[str, Extractor] = {
 }
 
 
+def whole_of(name: str) -> str:
+    """Return the feature set whose file holds a feature set: of one layer, the set of all layers; else itself.
+
+    A layer is a view. Its columns are read from the file of the whole set, so that there is no second store.
+
+    Args:
+        name: Name of a feature set, as ``whisper-base.layer3``.
+
+    Raises:
+        SerError: If the whole set does not have this layer.
+
+    Examples:
+        >>> whole_of("whisper-base.layer3"), whole_of("egemaps")
+        ('whisper-base', 'egemaps')
+    """
+    return _view(name)[0]
+
+
+def _view(name: str) -> tuple[str, str]:
+    """Return the stored set, and the layer that is seen of it; empty if all of it is."""
+    whole, _, layer = name.rpartition(".")
+    names = EXTRACTORS[whole].names if whole in EXTRACTORS and layer.startswith("layer") else ()
+    layers = list(dict.fromkeys(column.partition("_")[0] for column in names if column.startswith("layer")))
+    if not layers:
+        return name, ""
+    if layer not in layers:
+        raise SerError(f"'{whole}' has no '{layer}'; it has {layers[0]} to {layers[-1]}")
+    return whole, layer
+
+
 def columns(name: str) -> tuple[str, ...]:
     """Return the names of the columns of a feature set, of `EXTRACTORS` or `ser_core.systems.features.texts.WORDS`.
 
@@ -210,7 +240,7 @@ def columns(name: str) -> tuple[str, ...]:
 
 
 def get(name: str) -> Extractor:
-    """Return an extractor by name.
+    """Return an extractor by name; of a layer, that of the whole set with the layer's name, title and columns.
 
     Raises:
         SerError: If there is none of this name.
@@ -218,9 +248,17 @@ def get(name: str) -> Extractor:
     Examples:
         >>> get("egemaps").title
         'eGeMAPSv02'
+        >>> get("whisper-base.layer3").title, len(get("whisper-base.layer3").columns)
+        ('Whisper base, layer 3', 512)
     """
     if name in texts.WORDS:
         raise SerError(f"'{name}' are read from the corpus whenever they are used; there is nothing to extract")
-    if name not in EXTRACTORS:
+    whole, layer = _view(name)
+    if whole not in EXTRACTORS:
         raise SerError(f"there is no feature set '{name}'; expected one of {sorted(EXTRACTORS)}")
-    return EXTRACTORS[name]
+    spec = EXTRACTORS[whole]
+    if not layer:
+        return spec
+    title = f"{spec.short}, layer {layer.removeprefix('layer')}"
+    seen = tuple(column for column in spec.names if column.startswith(f"{layer}_"))
+    return replace(spec, name=name, title=title, short=title, names=seen)

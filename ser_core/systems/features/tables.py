@@ -9,14 +9,14 @@ from ser_core import files, paths
 from ser_core.data import corpora
 from ser_core.errors import SerError
 from ser_core.systems.features import texts
-from ser_core.systems.features.extractors import Extractor, get
+from ser_core.systems.features.extractors import Extractor, columns, get, whole_of
 
 
 def location(corpus: str, extractor: str) -> Path:
     """Return where the features of a corpus are kept.
 
     ``results/features`` if the corpus is your own, or its terms allow its features to be passed on, and the set is
-    small enough to commit; the cache otherwise.
+    small enough to commit; the cache otherwise. Those of one layer are in the file of all layers.
 
     Raises:
         SerError: If there is no such feature set, or the corpus is a union, which has no file of its own.
@@ -28,10 +28,10 @@ def _target(corpus: str, extractor: str) -> Path:
     """Return where the features of a corpus are written."""
     if len(names := corpora.parts(corpus)) > 1:
         raise SerError(f"{corpus} has no features of its own; make '{extractor}' for each of {', '.join(names)}")
-    own = corpora.own.is_here(corpus)
+    spec, own = get(whole_of(extractor)), corpora.own.is_here(corpus)
     kept = own or corpus in corpora.NAMES and corpora.info(corpus).redistribute_features
-    root = paths.results() if kept and get(extractor).committed else paths.cache()
-    return root / "features" / f"{corpus}.{extractor}.parquet"
+    root = paths.results() if kept and spec.committed else paths.cache()
+    return root / "features" / f"{corpus}.{spec.name}.parquet"
 
 
 def clips_key(clips: pd.DataFrame) -> str:
@@ -45,7 +45,8 @@ def load(corpus: str, extractor: str, clips: pd.DataFrame | None = None) -> pd.D
 
     Args:
         corpus: Name of the corpus, or of a union, whose features are those of its parts.
-        extractor: Name of the feature set, one of `EXTRACTORS` or `ser_core.systems.features.texts.WORDS`.
+        extractor: Name of the feature set, one of `EXTRACTORS`, a layer of one (`whole_of`), or one of
+            `ser_core.systems.features.texts.WORDS`.
         clips: The whole Clips table of the corpus, for one of your own; the committed one if not given.
 
     Returns:
@@ -63,12 +64,12 @@ def load(corpus: str, extractor: str, clips: pd.DataFrame | None = None) -> pd.D
         return table
     if extractor in texts.WORDS:
         return texts.words(corpus, extractor, clips)
-    spec = get(extractor)
+    spec = get(whole_of(extractor))
     clips = corpora.table(corpus) if clips is None else clips
     path = location(corpus, extractor)
-    again = f"ser features {corpus} {extractor}"
+    again = f"ser features {corpus} {spec.name}"
     if not path.is_file():
-        raise SerError(f"{corpus} has no '{extractor}' features ({path}); make them, with the audio, by: {again}")
+        raise SerError(f"{corpus} has no '{spec.name}' features ({path}); make them, with the audio, by: {again}")
     table = files.read_parquet(path, index="clip")
     metadata = files.read_metadata(path)
     for name, present in (spec.identity | {"clips_key": clips_key(clips)}).items():
@@ -80,7 +81,7 @@ def load(corpus: str, extractor: str, clips: pd.DataFrame | None = None) -> pd.D
     if not table.index.equals(clips.sort_index().index):
         raise SerError(f"{path}: its {len(table)} clips are not the {len(clips)} of the Clips table; again: {again}")
     check_values(table, str(path))
-    return table.astype("float32")
+    return table[list(columns(extractor))].astype("float32") if extractor != spec.name else table.astype("float32")
 
 
 def save(table: pd.DataFrame, corpus: str, spec: Extractor, clips: pd.DataFrame, **facts: object) -> Path:
