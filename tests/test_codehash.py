@@ -24,6 +24,7 @@ def classical(model, normalisation="train"):
 SYSTEMS = {
     "logreg": classical("logreg"),
     "knn": classical("knn"),
+    "layer": classical("logreg-layer"),
     "byol": network(),
     "augmented": network(augmentation={"gain_db": [-6, 6]}),
     "image": network(encoder="vgg16-mel"),
@@ -66,7 +67,7 @@ def before():
 
 NETWORKS = {"byol", "augmented", "image", "hub", "concat", "attention"}
 READING = {"concat", "attention"}
-FITTED = {"logreg", "knn", "weighted"}
+FITTED = {"logreg", "knn", "layer", "weighted"}
 FUSED = {"mean", "weighted"}
 
 
@@ -80,6 +81,8 @@ FUSED = {"mean", "weighted"}
             "LogisticRegression(C=0.02",
             {"logreg", "weighted"} | NETWORKS,
         ),
+        ("systems.layers", "LogisticRegression(C=self.C", "LogisticRegression(C=2 * self.C", {"layer"}),
+        ("systems.features.whisper", '"whisper-base": (7, 512)', '"whisper-base": (8, 512)', set()),
         ("systems.classifiers", '{"n_neighbors": (31, 15, 5)}', '{"n_neighbors": (31, 15)}', {"knn"}),
         (
             "systems.classifiers",

@@ -104,6 +104,77 @@ def test_tuning_chooses_by_the_dev_part_alone(write):
         assert scores[fact["chosen"]["n_neighbors"]] == pytest.approx(max(scores.values()))
 
 
+def save_layers(change=None):
+    """Store random features of five layers, of which layer 3 tells most; a change is of one layer."""
+    clips, spec = corpora.table("urdu"), features.get("whisper-tiny.en")
+    rng = np.random.default_rng(3)
+    shift = clips["emotion"].map({"angry": 0, "happy": 1, "neutral": 2, "sad": 3}).to_numpy()
+    values = rng.normal(size=(len(clips), 5, 384))
+    values[:, [1, 3], :20] += np.array([0.2, 0.5])[:, None] * shift[:, None, None]
+    if change is not None:
+        values[:, change] += 1
+    table = pd.DataFrame(values.reshape(len(clips), -1), index=clips.index, columns=list(spec.columns))
+    tables.save(table, "urdu", spec, clips)
+    keys.data_hash.cache_clear()
+    classical._features.cache_clear()
+
+
+def test_dev_speakers_choose_layer_and_penalty_as_by_hand(write):
+    save_layers()
+    changes = {"features": ["whisper-tiny.en"], "models": ["logreg-layer"], "tune": True}
+    (path,) = runner.run(configuration.load(write(**changes)), jobs=1, progress=False)
+    run, clips, table = runs.read(f"trial/{path.name}"), corpora.table("urdu"), features.load("urdu", "whisper-tiny.en")
+    folds = splits.make(clips, "speaker", n_folds=4)
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.metrics import recall_score
+
+    def sliced(which, layer):
+        return table.loc[which, [name for name in table if name.startswith(f"layer{layer}_")]]
+
+    def fitted(which, layer, c):
+        system = LogisticRegression(C=c, class_weight="balanced", max_iter=1000)
+        return make_pipeline(StandardScaler(), system).fit(sliced(which, layer), clips.loc[which, "emotion"])
+
+    for fact in run.info["folds"]:
+        rows = folds[folds["fold"] == fact["fold"]]
+        of = {role: rows.loc[rows["role"] == role, "clip"] for role in ("train", "dev", "test")}
+
+        scores = {}
+        for layer in range(5):
+            for c in (1e-5, 1e-4, 1e-3, 1e-2, 1e-1):
+                answers = fitted(of["train"], layer, c).predict(sliced(of["dev"], layer))
+                scores[c, layer] = recall_score(clips.loc[of["dev"], "emotion"], answers, average="macro")
+        # The smallest C of the best, and with it the last layer.
+        c, layer = min(
+            (key for key in scores if scores[key] == max(scores.values())), key=lambda key: (key[0], -key[1])
+        )
+        assert fact["chosen"] == {"C": c, "layer": layer - 5}
+        assert fact["dev_uar"] == pytest.approx(scores[c, layer])
+        system = fitted([*of["train"], *of["dev"]], layer, c)
+        ours = run.predictions.set_index("clip").loc[of["test"]]
+        columns = [f"p_{name}" for name in system.classes_]
+        np.testing.assert_allclose(ours[columns], system.predict_proba(sliced(of["test"], layer)), atol=2e-4)
+
+
+def test_a_layer_is_a_feature_set_whose_data_are_its_columns(write):
+    save_layers()
+    experiment = configuration.load(write(features=["whisper-tiny.en", "whisper-tiny.en.layer3"], models=["logreg"]))
+    whole, view = experiment.cells
+    assert view.system == "urdu.speaker.whisper-tiny.en.layer3.logreg.train"
+    before = {name: keys.data_hash("urdu", name) for name in ("whisper-tiny.en", "whisper-tiny.en.layer3")}
+    assert len(set(before.values()) | {keys.data_hash("urdu", "whisper-tiny.en.layer2")}) == 3
+    assert keys.code_of(view) == keys.code_of(whole)
+    runner.run(experiment, jobs=1, progress=False)
+    save_layers(change=2)
+    assert [cell for cell, _ in runner.pending(experiment)] == [whole]
+    save_layers(change=3)
+    assert [cell for cell, _ in runner.pending(experiment)] == [whole, view]
+    with pytest.raises(SerError, match="trial.yaml: 'whisper-tiny.en' has no 'layer5'; it has layer0 to layer4"):
+        configuration.load(write(features=["whisper-tiny.en.layer5"]))
+    with pytest.raises(SerError, match="urdu has no 'whisper-base' features .* ser features urdu whisper-base$"):
+        runner.run(configuration.load(write(features=["whisper-base.layer3"])), jobs=1, progress=False)
+
+
 def test_a_killed_run_started_again_gives_the_same_files(write, monkeypatch):
     experiment = configuration.load(write(models=["forest"], seeds=[0, 1]))
     (path,) = runner.run(experiment, jobs=1, progress=False)

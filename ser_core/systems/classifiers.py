@@ -69,6 +69,12 @@ def _logistic_regression(seed: int):
     return LogisticRegression(C=0.01, class_weight="balanced", max_iter=1000)
 
 
+def _one_layer(seed: int):
+    from ser_core.systems.layers import OneLayer
+
+    return OneLayer()
+
+
 def _nearest_neighbours(seed: int):
     from sklearn.neighbors import KNeighborsClassifier
 
@@ -174,6 +180,16 @@ MODELS: dict[str, Model] = {
     "svm-linear": Model(_linear_svm, {"C": (0.1, 1.0, 10.0, 100.0)}, note="linear SVM, balanced"),
     "svm-rbf": Model(_rbf_svm, {"C": (1.0, 10.0, 100.0)}, note="RBF SVM, gamma 1/features, balanced"),
     "logreg": Model(_logistic_regression, {"C": (1e-4, 1e-3, 1e-2, 1e-1)}, note="L2 logistic regression, balanced"),
+    # The edges of C are far out, so that the best is hardly beyond them. Of settings that do equally well on dev the
+    # first is kept: the smallest C, and with it the last layer.
+    "logreg-layer": Model(
+        _one_layer,
+        {"C": (1e-5, 1e-4, 1e-3, 1e-2, 1e-1), "layer": (-1, -2, -3, -4, -5, -6, -7)},
+        note="as logreg, on the one layer that dev chooses",
+    ),
+    "logreg-last-layer": Model(
+        _one_layer, {"C": (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)}, note="as logreg, on the last layer alone"
+    ),
     "knn": Model(_nearest_neighbours, {"n_neighbors": (31, 15, 5)}, note="k nearest neighbours"),
     "forest": Model(_forest, {"min_samples_leaf": (5, 1)}, deterministic=False, note="100 trees, balanced"),
     "boosting": Model(_boosting, {"num_leaves": (4, 15)}, deterministic=False, note="LightGBM, 100 rounds, balanced"),
@@ -196,6 +212,8 @@ TITLES = {
     "svm-linear": "linear SVM",
     "svm-rbf": "RBF SVM",
     "logreg": "logistic regression",
+    "logreg-layer": "logistic regression, chosen layer",
+    "logreg-last-layer": "logistic regression, last layer",
     "mlp": "perceptron",
     "boosting": "boosting",
     "forest": "random forest",
