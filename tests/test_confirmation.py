@@ -1,0 +1,71 @@
+"""The page that decides on Whisper beforehand: what it names exists, and is what it says."""
+
+import re
+
+import pytest
+import yaml
+
+from ser_core import paths
+from ser_core.book import lint
+from ser_core.experiments import configuration
+from ser_core.files import yamlfile
+
+ROOT = paths.repository()
+PAGE = (ROOT / "book/confirmation.md").read_text()
+NAMES = sorted({path.stem for path in ROOT.glob("experiments/whisper-*.yaml")} | {"byol-english"})
+
+
+def content(name):
+    return yamlfile.read(ROOT / f"experiments/{name}.yaml")
+
+
+@pytest.fixture(scope="module")
+def cells(tmp_path_factory):
+    """The systems of each experiment, with its first seed only: to divide speakers ten times takes a minute."""
+    found = {}
+    for name in NAMES:
+        path = tmp_path_factory.getbasetemp() / f"{name}.yaml"
+        path.write_text(yaml.safe_dump(content(name) | {"seeds": content(name).get("seeds", [0])[:1]}))
+        found[name] = configuration.load(path).cells
+    return found
+
+
+def test_the_page_names_every_experiment_with_its_number_of_systems(cells):
+    table = PAGE[PAGE.index(":name: tab-confirm-cost") :]
+    table = table[: table.index(":::")]
+    rows = re.findall(r"^\| (`[^|]+`) \|[^|]+\| (\d+) \| (\d+) \|$", table, re.MULTILINE)
+    found = {tuple(re.findall(r"`([\w-]+)`", names)): int(n) for names, n, _ in rows}
+    assert sorted(name for names in found for name in names) == NAMES
+    assert found == {names: sum(len(cells[name]) for name in names) for names in found}
+
+
+def test_the_page_has_no_typed_result_and_a_verdict_for_each_hypothesis():
+    assert lint.read(PAGE).typed == []
+    listed = re.findall(r"^### (H\d)\. ", PAGE, re.MULTILINE)
+    assert listed == [f"H{i}" for i in range(1, 8)]
+    assert re.findall(r"^\| (H\d)\. [^|]+\| [^|]+\|", PAGE, re.MULTILINE) == listed
+    for part in re.split(r"^### ", PAGE[: PAGE.index("## Experiments")], flags=re.MULTILINE)[1:]:
+        rows = set(re.findall(r"^\| ([a-z ]+) \|", part, re.MULTILINE))
+        assert {"compared", "counted", "test", "why open", "could be found"} <= rows
+        assert rows & {"expected", "rule"}
+
+
+def test_what_is_compared_has_the_same_divisions():
+    members = [content(name) for name in ("whisper-divisions", "whisper-fused", "whisper-tiny-divisions", "divisions")]
+    for corpus in ("ravdess", "emodb", "banglaser"):
+        assert len({file["folds"][corpus] for file in (*members, content("whisper-probe"))}) == 1
+    for file in (*members, content("whisper-premium")):
+        assert (file["seeds"], file["splits"]) == (list(range(10)), "per-seed")
+    same = ("corpora", "protocols", "folds", "seeds", "splits", "train_clips")
+    assert [content("whisper-premium")[key] for key in same] == [content("premium-match")[key] for key in same]
+    english = {"name", "question", "features", "models"}
+    files = [content(name) for name in ("whisper-english", "byol-english")]
+    assert len({str({key: x for key, x in file.items() if key not in english}) for file in files}) == 1
+
+
+def test_the_fusion_is_of_systems_that_there_are(cells):
+    made = {f"whisper-divisions/{cell.system}" for cell in cells["whisper-divisions"]}
+    for cell in cells["whisper-fused"]:
+        probe, compare = cell.members
+        assert probe in made
+        assert (paths.results() / "runs" / compare / "run.json").is_file()
