@@ -26,7 +26,7 @@ def cells(tmp_path_factory):
     for name in NAMES:
         path = tmp_path_factory.getbasetemp() / f"{name}.yaml"
         path.write_text(yaml.safe_dump(content(name) | {"seeds": content(name).get("seeds", [0])[:1]}))
-        found[name] = configuration.load(path).cells
+        found[name] = configuration.load(path).systems
     return found
 
 
@@ -64,7 +64,7 @@ def test_what_is_compared_has_the_same_divisions():
 
 
 def test_the_fusion_is_of_systems_that_there_are(cells):
-    made = {f"whisper-divisions/{cell.system}" for cell in cells["whisper-divisions"]}
+    made = {f"whisper-divisions/{cell.folder}" for cell in cells["whisper-divisions"]}
     for cell in cells["whisper-fused"]:
         probe, compare = cell.members
         assert probe in made

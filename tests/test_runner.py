@@ -116,7 +116,7 @@ def save_layers(change=None):
     table = pd.DataFrame(values.reshape(len(clips), -1), index=clips.index, columns=list(spec.columns))
     tables.save(table, "urdu", spec, clips)
     keys.data_hash.cache_clear()
-    classical._features.cache_clear()
+    fitting._features.cache_clear()
 
 
 def test_dev_speakers_choose_layer_and_penalty_as_by_hand(write):
@@ -159,8 +159,8 @@ def test_dev_speakers_choose_layer_and_penalty_as_by_hand(write):
 def test_a_layer_is_a_feature_set_whose_data_are_its_columns(write):
     save_layers()
     experiment = configuration.load(write(features=["whisper-tiny.en", "whisper-tiny.en.layer3"], models=["logreg"]))
-    whole, view = experiment.cells
-    assert view.system == "urdu.speaker.whisper-tiny.en.layer3.logreg.train"
+    whole, view = experiment.systems
+    assert view.folder == "urdu.speaker.whisper-tiny.en.layer3.logreg.train"
     before = {name: keys.data_hash("urdu", name) for name in ("whisper-tiny.en", "whisper-tiny.en.layer3")}
     assert len(set(before.values()) | {keys.data_hash("urdu", "whisper-tiny.en.layer2")}) == 3
     assert keys.code_of(view) == keys.code_of(whole)

@@ -88,7 +88,7 @@ def published(path: Path | None = None) -> pd.DataFrame:
     return table
 
 
-def beside(studies: Mapping[str, str], *, without: str = r"\(text\)", ascending: bool = True) -> pd.DataFrame:
+def beside(studies: Mapping[str, str], *, without: str = "[(]text[)]", ascending: bool = True) -> pd.DataFrame:
     """Return what studies publish, one row each, for a table in which our own figures stand beside theirs.
 
     Args:
