@@ -13,7 +13,7 @@ from ser_core.errors import SerError
 from ser_core.evaluation.metrics import Metric
 
 METHODS = ("percentile", "expanded")
-# Where none is named. For 5 to 10 speakers `ser_core.experiments.coverage` finds that 95 % intervals hold the truth 84
+# The default method. For 5 to 10 speakers `ser_core.experiments.coverage` finds that 95 % intervals hold the truth 84
 # to 91 % of the time as plain percentiles, and 92 to 95 % expanded.
 METHOD = "expanded"
 # Differences that are equal in truth, but not in their last bit, are to be equal.

@@ -8,7 +8,7 @@ import pandas as pd
 from ser_core.errors import SerError
 from ser_core.evaluation import metrics
 
-# Of the estimation of priors: the largest change of a share that counts as none, and when to give up.
+# EM for class priors: tolerance and maximum number of iterations.
 _CONVERGED = 1e-7
 _MOST_ITERATIONS = 10_000
 

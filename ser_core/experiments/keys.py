@@ -35,7 +35,7 @@ _OF_AUGMENTATIONS = tuple(f"systems.settings:Augmentation.{name}" for name in ("
 
 @functools.lru_cache(maxsize=64)
 def data_hash(corpus: str, extractor: str) -> str:
-    """Return 16 hex digits of what a corpus gives a Run: features and their names, and who says what in which clip."""
+    """Return the hash of a Run's input data: features and their names, and who says what in which clip."""
     table = features.load(corpus, extractor)
     facts = corpora.table(corpus).loc[table.index, ["speaker", "gender", "emotion", "sentence", "session", "split"]]
     digest = hashlib.sha256("\n".join([*table.columns, facts.to_csv(na_rep="?")]).encode())
@@ -47,7 +47,7 @@ def data_hash(corpus: str, extractor: str) -> str:
 
 
 def audio_hash(corpus: str) -> str:
-    """Return 16 hex digits of what a corpus gives a network: what is heard in each clip, and who says what in it."""
+    """Return the hash of a network's input data: the audio of each clip, and who says what in it."""
     table = corpora.table(corpus)
     facts = table[["sha256", "speaker", "gender", "emotion", "sentence", "session", "split"]]
     return hashlib.sha256(facts.to_csv(na_rep="?").encode()).hexdigest()[:16]

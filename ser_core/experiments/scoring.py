@@ -282,7 +282,7 @@ def differences(
 
 
 def dev_scores(name: str) -> pd.Series:
-    """Return what each fold's dev speakers gave to what was kept: the best hyperparameters, weights or epoch.
+    """Return the dev score of the selected model (hyperparameters, fusion weight or epoch), per fold.
 
     It is too high by construction, and is for choosing between systems, never for reporting one.
 

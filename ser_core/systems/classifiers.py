@@ -17,7 +17,7 @@ NORMALISATIONS = {
     "coral": "z-score of each corpus, then the training clips' covariance made that of the test clips (transductive)",
     "tfidf": "of words: tf-idf of one and two of them, with the training clips' vocabulary and document frequencies",
 }
-# Of those that scale each group of clips by itself: the column of the Clips table that says the group.
+# Grouped normalisations: the Clips column that defines the group.
 _GROUPED_BY = {"speaker": "speaker", "corpus": "corpus", "coral": "corpus"}
 # The classifiers that take sparse tables as large as a vocabulary, and whose grids were looked at with them.
 OF_WORDS = ("logreg", "svm-linear")

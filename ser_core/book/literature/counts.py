@@ -1,4 +1,4 @@
-"""From published confusion counts: UAR as it was averaged, its floors, and intervals of clips, theirs and exact ones.
+"""Published confusion matrices recomputed: UAR conventions, constant-answer floors, clip-level intervals.
 
 Counts come as from `ser_core.book.literature.published_confusions`: truth in rows, answers in columns in the same
 order.

@@ -14,7 +14,7 @@ from ser_core.errors import SerError
 __all__ = ["Report", "audit", "confounding", "effective_speakers", "levels", "near_duplicates", "shortcuts"]
 
 SEVERITIES = ("leak", "confound", "note")
-# Parts compared, and of which clips the share is told: those of the first.
+# Pairs of parts to compare; shares are of the first part's clips.
 _PAIRS = (("test", "train"), ("test", "dev"), ("dev", "train"))
 # Above these a finding is a confound: share of the label's entropy, and UAR of a look-up beyond chance.
 _SHARE, _LOOKUP_GAIN = 0.05, 0.10

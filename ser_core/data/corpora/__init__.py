@@ -206,7 +206,7 @@ def table_path(name: str) -> Path:
 
 
 def committed(clips_read: pd.DataFrame) -> pd.DataFrame:
-    """Return what of a Clips table is committed: all of it, but for MELD, whose transcripts may not be."""
+    """Return a Clips table without what its licence forbids to commit: the transcripts of MELD."""
     if (clips_read["corpus"] == "meld").any():
         return clips_read.assign(transcript=pd.Series(pd.NA, index=clips_read.index, dtype="str"))
     return clips_read

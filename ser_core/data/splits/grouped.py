@@ -13,9 +13,9 @@ from ser_core.errors import RefusalError
 
 # Greedy stratified grouping can miss a class that another shuffle gives to every part, so a few are tried.
 _SHUFFLES = 20
-# Across corpora the dev part is one of so many groups of speakers of what is not tested, as with five speaker folds.
+# Cross-corpus dev part: 1 of 4 groups of the training speakers, the share that 5-fold cross-validation gives.
 _DEV_GROUPS = 4
-# Of a corpus some of whose speakers are trained on, so many others must be left to test.
+# Few-shot protocols: minimum number of held-out speakers of the tested corpus.
 _LEAST_TESTED = 3
 
 Parts = tuple[pd.Index, pd.Index, pd.Index]

@@ -128,7 +128,7 @@ class TextEncoder(Encoder):
     def _tokens(self, *segments: str) -> tuple[list[int], list[int]]:
         """Return token ids and segments; of a pair the first is cut at its start, a single one at its end."""
         self.tokenizer.truncation_side = "left" if len(segments) > 1 else "right"
-        # As lists of one, because of two strings the tokenizer overlooks a second that is empty.
+        # Pass one-element lists: given two strings, the tokenizer drops an empty second segment.
         found = self.tokenizer(
             *([segment] for segment in segments),
             truncation="only_first",

@@ -81,7 +81,7 @@ def embed(
     narrow = precision == "bf16" and _has_bfloat16(device)
 
     def vectors(which: np.ndarray) -> torch.Tensor:
-        # Both contexts are a thread's own.
+        # autocast and inference_mode are thread-local.
         with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=narrow):
             try:
                 batch, lengths = pad([inputs[i] for i in which])

@@ -76,7 +76,7 @@ def make_trainer(
         remove_unused_columns=False,
         use_cpu=not torch.cuda.is_available(),
         seed=seed,
-        # Patience goes on where it was, too.
+        # On resume, restore the early-stopping counter as well.
         restore_callback_states_from_checkpoint=True,
         report_to="none",
         disable_tqdm=not bar,

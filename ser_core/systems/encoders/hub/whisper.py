@@ -37,7 +37,7 @@ class WhisperEncoder(Encoder):
         self.dim = model.config.d_model
         self.n_layers = 1 + model.config.encoder_layers
         self.n_frames = model.config.max_source_positions
-        # They stay fixed, which loading forgets.
+        # Position embeddings are constants; from_pretrained marks them trainable.
         self.model.embed_positions.requires_grad_(False)
 
     @property
