@@ -18,8 +18,8 @@ from ser_core.book.literature.deciding import STATED, STUDIES, decisive, from_so
 from ser_core.book.literature.judging import DECIDED, decided
 from ser_core.book.literature.ours import from_runs
 from ser_core.book.literature.sources import (
-    PARAMETERS,
     beside,
+    encoder_sizes,
     published,
     published_answers,
     published_confusions,
@@ -37,7 +37,6 @@ from ser_core.book.literature.tables import (
 __all__ = [
     "BOOTSTRAPPED",
     "DECIDED",
-    "PARAMETERS",
     "SOURCES",
     "STATED",
     "STUDIES",
@@ -49,6 +48,7 @@ __all__ = [
     "constant_answers",
     "decided",
     "decisive",
+    "encoder_sizes",
     "exact_interval",
     "exact_recalls",
     "from_runs",

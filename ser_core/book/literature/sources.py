@@ -15,15 +15,6 @@ from ser_core.files import yamlfile
 METRICS = (*metrics.METRICS, "gap")
 OF_CLASS = "f1:"
 """What the F1 of one class begins with, as in ``f1:happy``."""
-PARAMETERS = {
-    "wav2vec 2.0 base": 94_371_712,
-    "HuBERT base": 94_371_712,
-    "WavLM base": 94_381_936,
-    "WavLM large": 315_453_120,
-    "XLS-R 300M": 315_438_720,
-}
-"""Parameters of the encoders that studies use, as their published configurations make them."""
-
 STUDY = ("citation", "where", "corpus", "classes", "n_clips", "protocol", "speaker_independent", "faults")
 """What `published` must know of a study."""
 
@@ -86,6 +77,16 @@ def published(path: Path | None = None) -> pd.DataFrame:
     if table.index.has_duplicates:
         raise SerError(f"{path}: {table.index[table.index.duplicated()][0]} stands there twice")
     return table
+
+
+def encoder_sizes() -> dict[str, int]:
+    """Return the number of parameters of the encoders that published studies use, from ``book/encoders.yaml``.
+
+    Examples:
+        >>> encoder_sizes()["WavLM large"]
+        315453120
+    """
+    return yamlfile.read(file_of(None, "encoders.yaml"))
 
 
 def beside(studies: Mapping[str, str], *, without: str = "[(]text[)]", ascending: bool = True) -> pd.DataFrame:
