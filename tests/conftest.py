@@ -1,8 +1,13 @@
 import os
+import sys
+from collections import namedtuple
 
 import pytest
 
+from ser_core import cli
 from ser_core.systems import weights
+
+Done = namedtuple("Done", "code out err")
 
 
 def pytest_collection_modifyitems(config, items):
@@ -14,3 +19,19 @@ def pytest_collection_modifyitems(config, items):
         for name in {name for marker in item.iter_markers("needs_fetched") for name in marker.args}:
             if weights.find(name) is None:
                 item.add_marker(pytest.mark.skip(reason=f"not there; get it by: ser weights get {name}"))
+
+
+@pytest.fixture
+def ser(monkeypatch, capsys):
+    """Run `ser` with arguments; returns exit status, standard output, standard error."""
+
+    def call(*words):
+        monkeypatch.setattr(sys, "argv", ["ser", *map(str, words)])
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as stop:
+            code = stop.code or 0
+        return Done(code, *capsys.readouterr())
+
+    return call

@@ -9,7 +9,6 @@ import sys
 import threading
 import tomllib
 import zipfile
-from collections import namedtuple
 from dataclasses import replace
 
 import numpy as np
@@ -32,7 +31,6 @@ from ser_core.experiments.fitting import classical
 from ser_core.systems import features
 from ser_core.systems.features import tables
 
-Done = namedtuple("Done", "code out err")
 HEAVY = {"librosa", "matplotlib", "numpy", "opensmile", "pandas", "pandera", "requests", "scipy", "sklearn", "torch"}
 
 
@@ -48,22 +46,6 @@ def stores(tmp_path, monkeypatch):
     monkeypatch.setenv("SER_RESULTS", str(tmp_path / "results"))
     monkeypatch.setenv("SER_CACHE", str(tmp_path / "cache"))
     return tmp_path
-
-
-@pytest.fixture
-def ser(monkeypatch, capsys):
-    """Run `ser` with arguments; returns exit status, standard output, standard error."""
-
-    def call(*words):
-        monkeypatch.setattr(sys, "argv", ["ser", *map(str, words)])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as stop:
-            code = stop.code or 0
-        return Done(code, *capsys.readouterr())
-
-    return call
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@ import functools
 import hashlib
 import http.server
 import shutil
-import sys
 import threading
 from pathlib import Path
 
@@ -15,7 +14,7 @@ import soundfile
 import torch
 import whisper
 
-from ser_core import cli, files, paths
+from ser_core import files, paths
 from ser_core.data import audio, clips, transcripts
 from ser_core.errors import SerError
 from ser_core.systems import transcription
@@ -558,19 +557,9 @@ def test_a_vocabulary_of_one_word_is_refused():
 
 
 @pytest.fixture
-def ser(monkeypatch, capsys):
-    """Run `ser transcribe` with arguments; returns exit status, standard output, standard error."""
-
-    def call(*words):
-        monkeypatch.setattr(sys, "argv", ["ser", "transcribe", *map(str, words)])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as stop:
-            code = stop.code or 0
-        return code, *capsys.readouterr()
-
-    return call
+def ser(ser):
+    """Run `ser transcribe` with arguments."""
+    return functools.partial(ser, "transcribe")
 
 
 def test_the_command_transcribes_a_csv_of_ones_own(ser, toy, tiny, tmp_path):

@@ -1,11 +1,11 @@
 """Known weights: a tiny Whisper that the test writes as packages carry it, got, converted and compared by value."""
 
+import functools
 import hashlib
 import os
 import pathlib
 import re
 import struct
-import sys
 import zipfile
 from dataclasses import replace
 
@@ -17,7 +17,7 @@ import torch
 import transformers
 import whisper
 
-from ser_core import cli, paths
+from ser_core import paths
 from ser_core.errors import SerError
 from ser_core.systems import weights
 from ser_core.systems.weights import ctranslate2, known, storage, tensors
@@ -409,17 +409,9 @@ def test_differences_are_counted():
 
 
 @pytest.fixture
-def ser(monkeypatch, capsys):
-    def call(*words):
-        monkeypatch.setattr(sys, "argv", ["ser", "weights", *map(str, words)])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as stop:
-            code = stop.code or 0
-        return code, *capsys.readouterr()
-
-    return call
+def ser(ser):
+    """Run `ser weights` with arguments."""
+    return functools.partial(ser, "weights")
 
 
 def test_the_command_lists_gets_and_compares(ser, offered, tmp_path):
