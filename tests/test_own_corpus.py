@@ -7,9 +7,8 @@ import pandas as pd
 import pytest
 import yaml
 from caches import forget
-from typer.testing import CliRunner
 
-from ser_core import cli, files, paths
+from ser_core import files, paths
 from ser_core.data import cards, corpora, synthetic
 from ser_core.errors import SerError
 from ser_core.experiments import configuration, runner, runs, working_folder
@@ -48,33 +47,29 @@ def write(lab, name="trial", **fields):
     return path
 
 
-def ser(*arguments):
-    return CliRunner().invoke(cli.app, [str(one) for one in arguments])
-
-
-def test_from_init_to_runs_and_nothing_is_written_into_the_clone(lab):
+def test_from_init_to_runs_and_nothing_is_written_into_the_clone(lab, ser):
     untouched = before()
     assert corpora.is_known("mine") is False
     loaded = configuration.load(lab / "experiments/first.yaml")
     assert {system.corpus for system in loaded.systems} == {"mine"}
-    assert ser("features", "../recordings/mine.csv", "egemaps").exit_code == 0
+    assert ser("features", "../recordings/mine.csv", "egemaps").code == 0
     made = runner.run(loaded, jobs=1, progress=False)
     assert sorted(path.name for path in made) == ["mine.clip.egemaps.logreg.train", "mine.speaker.egemaps.logreg.train"]
     assert all(path.is_relative_to(lab / "results" / "runs" / "first") for path in made)
     table = runs.read("first/mine.speaker.egemaps.logreg.train").predictions
     assert set(table["clip"]) == set(corpora.table("mine").index) and len(table) == 48
-    assert ser("score", made[1] / "predictions.parquet").exit_code == 0
+    assert ser("score", made[1] / "predictions.parquet").code == 0
     assert before() == untouched
 
 
-def test_features_that_are_missing_are_told_with_a_command_that_makes_them(lab):
+def test_features_that_are_missing_are_told_with_a_command_that_makes_them(lab, ser):
     with pytest.raises(SerError, match="make them, with the audio, by: ser features mine egemaps"):
         runner.run(configuration.load(lab / "experiments/first.yaml"), jobs=1, progress=False)
-    assert ser("features", "mine", "egemaps").exit_code == 0
+    assert ser("features", "mine", "egemaps").code == 0
     assert len(runner.run(configuration.load(lab / "experiments/first.yaml"), jobs=1, progress=False)) == 2
 
 
-def test_across_corpora_with_one_of_the_book_and_few_shot(lab):
+def test_across_corpora_with_one_of_the_book_and_few_shot(lab, ser):
     ser("features", "../recordings/mine.csv", "egemaps")
     path = write(
         lab,
@@ -96,7 +91,7 @@ def test_across_corpora_with_one_of_the_book_and_few_shot(lab):
     assert clips.loc[tested, "speaker"].nunique() == 4
 
 
-def test_in_a_fusion_and_in_a_network(lab):
+def test_in_a_fusion_and_in_a_network(lab, ser):
     ser("features", "../recordings/mine.csv", "egemaps")
     fused = {"both": {"members": ["egemaps/logreg/train", "egemaps/bayes/train"], "rule": "mean", "average": False}}
     (path,) = runner.run(configuration.load(write(lab, fusions=fused)), jobs=1, progress=False)
@@ -110,7 +105,7 @@ def test_in_a_fusion_and_in_a_network(lab):
     assert len(files.read_parquet(path / "predictions.parquet")) == 48
 
 
-def test_a_classifier_that_few_clips_do_not_allow_is_one_line(lab):
+def test_a_classifier_that_few_clips_do_not_allow_is_one_line(lab, ser):
     ser("features", "../recordings/mine.csv", "egemaps")
     loaded = configuration.load(write(lab, models=["knn"], tune=True))
     with pytest.raises(
@@ -192,9 +187,9 @@ def test_what_the_clone_has_is_read_from_there_and_not_where_the_environment_nam
     assert features.location("ravdess", "egemaps") == lab / "results/features/ravdess.egemaps.parquet"
 
 
-def test_init_writes_a_csv_to_fill_and_refuses_a_folder_that_is_one_already(tmp_path):
+def test_init_writes_a_csv_to_fill_and_refuses_a_folder_that_is_one_already(tmp_path, ser):
     done = ser("init", tmp_path / "new")
-    assert done.exit_code == 0 and "ser run experiments/first.yaml" in done.output
+    assert done.code == 0 and "ser run experiments/first.yaml" in done.out
     assert (tmp_path / "new/mine.csv").read_text().startswith("path,emotion,speaker,")
     assert yaml.safe_load((tmp_path / "new/experiments/first.yaml").read_text())["corpora"] == ["../mine.csv"]
     with pytest.raises(SerError, match="has experiments/ or results/ already"):
@@ -209,9 +204,22 @@ def test_a_card_that_is_written_does_not_replace_that_of_the_clone(lab):
     assert cards.target("emodb") == lab / "data_cards" / "emodb.md"
 
 
-def test_a_card_of_one_s_own_corpus_is_made_as_the_message_says(lab):
+def test_a_card_of_one_s_own_corpus_is_made_as_the_message_says(lab, ser):
     corpora.own.add(lab.parent / "recordings/mine.csv")
-    assert "run `ser card mine --write`" in str(ser("card", "mine").exception)
-    assert ser("card", "mine", "--write").exit_code == 0
-    assert (lab / "data_cards/mine.md").is_file() and ser("card", "mine", "--check").exit_code == 0
+    assert "run `ser card mine --write`" in ser("card", "mine").err
+    assert ser("card", "mine", "--write").code == 0
+    assert (lab / "data_cards/mine.md").is_file() and ser("card", "mine", "--check").code == 0
     assert corpora.own.is_here("mine") and len(corpora.table("mine")) == 48
+
+
+def test_init_quotes_paths_and_refuses_a_csv_that_names_no_corpus(tmp_path, ser):
+    csv = tmp_path / "re [1], #2" / "mine.csv"
+    csv.parent.mkdir()
+    csv.write_text("path,emotion,speaker\n")
+    done = ser("init", tmp_path / "a lab", "--corpus", csv)
+    assert yaml.safe_load((tmp_path / "a lab/experiments/first.yaml").read_text())["corpora"] == [
+        "../../re [1], #2/mine.csv"
+    ]
+    assert f"cd '{tmp_path}/a lab'" in done.out and "ser audit '../re [1], #2/mine.csv'" in done.out
+    refused = ser("init", tmp_path / "other", "--corpus", csv.rename(csv.with_name("my corpus.csv")))
+    assert refused.code == 2 and "'my corpus' names the corpus" in refused.err and not (tmp_path / "other").exists()

@@ -1,9 +1,12 @@
 """A working folder of one's own: experiments and results outside of the clone."""
 
+import json
 import os
+import shlex
 from pathlib import Path
 
 from ser_core import files
+from ser_core.data import corpora
 from ser_core.data.corpora import local
 from ser_core.errors import SerError
 
@@ -33,26 +36,26 @@ def make(folder: Path, csv: Path | None = None) -> list[str]:
         The commands that come next.
 
     Raises:
-        SerError: If there is a working folder already, a file in its place, or no such CSV.
+        SerError: If there is a working folder already, a file in its place, no such CSV, or one that names no corpus.
     """
     folder = Path(folder)
     if (folder / "experiments").exists() or (folder / "results").exists():
         raise SerError(f"{folder}: has experiments/ or results/ already; name another folder")
     if folder.exists() and not folder.is_dir():
         raise SerError(f"{folder}: is a file; name a folder")
-    if csv is not None and not Path(csv).is_file():
-        raise SerError(f"{csv}: no such file; expected a CSV with the columns {', '.join(local.REQUIRED)}")
+    if csv is not None:
+        corpora.own.name_of(Path(csv), corpora.KNOWN)
     (folder / "results").mkdir(parents=True)
     if csv is None and not (csv := folder / "mine.csv").exists():
         with files.replacing(csv) as temporary:
             temporary.write_text(",".join((*local.REQUIRED, *local.OPTIONAL)) + "\n", encoding="utf-8")
     here = Path(os.path.relpath(Path(csv).resolve(), folder.resolve())).as_posix()
     with files.replacing(folder / "experiments" / "first.yaml") as temporary:
-        temporary.write_text(_EXPERIMENT.format(csv=f"../{here}"), encoding="utf-8")
+        temporary.write_text(_EXPERIMENT.format(csv=json.dumps(f"../{here}", ensure_ascii=False)), encoding="utf-8")
     return [
-        f"cd {folder}",
-        f"ser audit {here}",
-        f"ser features {here} egemaps",
+        f"cd {shlex.quote(str(folder))}",
+        f"ser audit {shlex.quote(here)}",
+        f"ser features {shlex.quote(here)} egemaps",
         "ser run experiments/first.yaml",
         "ser score results/runs/first/*.speaker.*/predictions.parquet",
     ]

@@ -41,6 +41,25 @@ def can_be_kept() -> bool:
     return root.is_dir() and root.resolve() != paths.repository() / "results"
 
 
+def name_of(path: Path, taken: tuple[str, ...] = ()) -> str:
+    """Return the name that a corpus of one's own has: that of its CSV without ending, or of the folder that holds it.
+
+    Args:
+        path: The CSV, or the folder.
+        taken: Names that other corpora have.
+
+    Raises:
+        SerError: If there is no CSV, or the name is taken or no name.
+    """
+    csv = _csv(Path(path))
+    name = Path(path).resolve().name if Path(path).is_dir() else csv.stem
+    if not _NAME.fullmatch(name):
+        raise SerError(f"{path}: '{name}' names the corpus, and has other than letters, digits, _ and -; rename it")
+    if name in taken:
+        raise SerError(f"{path}: a corpus of the book is called '{name}', too; rename the file")
+    return name
+
+
 def add(path: Path, taken: tuple[str, ...] = (), *, progress: bool = False) -> tuple[str, pd.DataFrame]:
     """Read a corpus of one's own into the working folder, unless it is there and its files are the same.
 
@@ -55,12 +74,7 @@ def add(path: Path, taken: tuple[str, ...] = (), *, progress: bool = False) -> t
     Raises:
         SerError: If the file is not there or not valid, its name is taken or no name, or there is no working folder.
     """
-    csv = _csv(Path(path))
-    name = Path(path).resolve().name if Path(path).is_dir() else csv.stem
-    if not _NAME.fullmatch(name):
-        raise SerError(f"{path}: '{name}' names the corpus, and has other than letters, digits, _ and -; rename it")
-    if name in taken:
-        raise SerError(f"{path}: a corpus of the book is called '{name}', too; rename the file")
+    csv, name = _csv(Path(path)), name_of(path, taken)
     target, root = table_path(name), paths.results()
     if not can_be_kept():
         raise SerError(
