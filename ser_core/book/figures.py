@@ -408,7 +408,7 @@ def labelled(
 
 
 def diagonal(axes: Axes) -> None:
-    """Draw the line on which two shares agree, from 0 to 1, as of how sure and how often right a system is."""
+    """Draw the line of equality from 0 to 1, as in a reliability diagram of confidence and accuracy."""
     axes.plot([0, 1], [0, 1], color=MUTED, **_DASHED)
     axes.set(xlim=(0, 1.02), ylim=(0, 1.02), aspect="equal")
 

@@ -401,8 +401,8 @@ def source(key: str, *inputs: str, runs: str | Iterable[str] = "") -> str:
     Args:
         key: Name of the sentence, unique within the chapter.
         inputs: Runs or other committed files that it was made from, as in ``"runs ladder"``.
-        runs: Experiments that stand before them, with spaces between them, as ``"a b"`` for ``"runs a", "runs b"``; or
-            the names of Runs, of which each experiment is named once.
+        runs: Experiments, named before the inputs: a string such as ``"a b"`` for ``"runs a", "runs b"``; or the names
+            of Runs, whose experiments are named once each.
 
     Returns:
         One sentence with the notebook, the inputs and the hash of the code.

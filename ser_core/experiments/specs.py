@@ -8,7 +8,7 @@ from ser_core.systems.settings import Recipe
 
 # A value of another type than the declared one is refused, not converted.
 _STRICT = ConfigDict(strict=True, extra="forbid")
-# Settings that recipes once had, with the value that every recorded Run has of them, at which they do nothing.
+# Removed settings and the value at which they did nothing: committed Runs record them and must stay readable.
 _RETIRED = {"extra": [], "modality_dropout": 0.0}
 
 
@@ -143,7 +143,7 @@ class LateFusion:
 
     @property
     def feature_sets(self) -> tuple[str, ...]:
-        """The stored feature sets that its members read which are no Runs."""
+        """The stored feature sets of the members that are fitted for the fusion, not read from a Run."""
         return tuple(system.features for system in map(self.fitted, self.members) if system)
 
     @property

@@ -12,15 +12,16 @@ from ser_core.errors import SerError
 
 _EXPERIMENT = """\
 name: first
-question: How well are the emotions of people recognised who were never heard, and what does knowing them add?
-# A CSV with the columns path, emotion and speaker; or a corpus of the book, such as ravdess; or both: mine.csv+ravdess.
+question: How well are emotions recognised in speakers who were not trained on, and what does knowing the speakers add?
+# A CSV with the columns path, emotion and speaker, or a corpus of the book, such as ravdess.
+# Both as one corpus need labels that they share: [../mine.csv+ravdess] with 'labels: common4'.
 corpora: [{csv}]
 # 'clip' divides clips at random, so that speakers are known; 'speaker' tests people who were not trained on.
 protocols: [clip, speaker]
 features: [egemaps]
 models: [logreg]
 folds: 5
-# Both protocols train on as many clips.
+# Training parts are cut to one size, or the larger one alone would raise its score.
 train_clips: match
 """
 

@@ -38,8 +38,8 @@ class OneLayer(BaseEstimator):
     """Logistic regression on the columns of one layer; the scaling of columns is the step before it.
 
     Args:
-        layer: Counted from 0, or from -1 backwards. For a layer that it lacks an encoder gives the nearest that it has,
-            so that one grid serves encoders of several sizes: among equal settings of a grid the first is kept.
+        layer: Counted from 0, or from -1 backwards. A number beyond the encoder's layers means the nearest layer, so
+            that one grid serves encoders of several sizes.
         C: Inverse strength of the penalty.
 
     Examples:
@@ -66,7 +66,7 @@ class OneLayer(BaseEstimator):
         Raises:
             SerError: As `n_layers`.
         """
-        # In capitals, as scikit-learn has it: another name would be taken for metadata.
+        # The argument is X in capitals: scikit-learn takes any other name for metadata.
         n = n_layers(X.shape[1])
         layer = min(max(self.layer + n * (self.layer < 0), 0), n - 1)
         width = X.shape[1] // n

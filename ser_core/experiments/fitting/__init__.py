@@ -46,7 +46,7 @@ def fit_fold(system: System, seed: int, number: int, folder: Path | None = None)
 
 
 def tables(system: ClassicalSystem) -> list[pd.DataFrame]:
-    """Return the features that a system reads, normalised: of every clip, and those of the test part if others.
+    """Return a system's normalised features of every clip: one table, and a second if the test part has its own set.
 
     Args:
         system: The system.
@@ -86,7 +86,7 @@ def member(system: LateFusion, name: str, fold: folds.Fold) -> late_fusion.Score
     return _fitted(fitted, fitted.seeds[0], fold.number)
 
 
-# Fusions by several rules have the same members, which are the dear part of them.
+# Fusions by several rules share their members, and fitting these takes most of the time.
 @functools.lru_cache(maxsize=32)
 def _fitted(system: ClassicalSystem, seed: int, number: int) -> late_fusion.Scores:
     """Return the dev probabilities of the system that has not seen the dev part, and the test probabilities."""

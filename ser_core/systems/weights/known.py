@@ -40,7 +40,7 @@ class Weights:
         sha256: Of the file.
         digest: Of all tensors in the converted form, see `ser_core.systems.weights.tensors.digest`.
         official: What else holds the same tensors, for ``--from`` and ``--against``.
-        whisper: Whether they are Whisper's, and Whisper's own name for them; else the file is a state dict.
+        whisper: Whisper's own name for the model, such as ``base``; None if it is no Whisper and the file a state dict.
         entry: Key of the state dict, where the file holds more than that.
     """
 
