@@ -104,7 +104,8 @@ def read(path: Path) -> Checkpoint:
 
 def _half(tensors: Mapping[str, np.ndarray]) -> Tensors:
     """Return the tensors in the precision of OpenAI's files; others made single precision of them."""
-    return {name: np.ascontiguousarray(values, "float16") for name, values in tensors.items()}
+    # Copies: views of a file's bytes cannot be written, of which torch warns.
+    return {name: np.array(values, "float16", order="C") for name, values in tensors.items()}
 
 
 def _of_transformers(tensors: Mapping[str, np.ndarray], path: Path) -> Checkpoint:
