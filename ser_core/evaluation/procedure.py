@@ -222,7 +222,8 @@ def difference(
     found, error = _widened(tables, factor, metric, names, unit, **options)
     # Systems with the same answers have the error 0: they do not differ.
     p = 2 * stats.t.sf(abs(found.value) / error, found.n_clusters - 1) if error else 1.0
-    return Difference(found, float(p), "Student's t, widened")
+    freedom = found.n_clusters - 1 if found.refusal is None else np.nan
+    return Difference(found, float(p), "Student's t, widened", error if found.refusal is None else np.nan, freedom)
 
 
 def _counts(predictions: pd.DataFrame, division: str, unit: str, names: Sequence[str]) -> np.ndarray:

@@ -305,6 +305,21 @@ def dev_scores(name: str) -> pd.Series:
     return pd.DataFrame(rows, columns=["fold", "dev"]).astype({"dev": float}).groupby("fold")["dev"].mean()
 
 
+def converged(name: str) -> bool:
+    """Return whether every fit of a Run ended before its limit of iterations, and for a fusion those of its members.
+
+    Args:
+        name: Name of a Run, ``<experiment>/<system>``.
+
+    Raises:
+        SerError: If there is no such Run.
+    """
+    info = runs.info(name)
+    # A member that is no Run was fitted by the fusion itself.
+    members = [member for member in info["cell"].get("members", ()) if member.count("/") == 1]
+    return all(fold.get("converged", True) for fold in info["folds"]) and all(map(converged, members))
+
+
 def seconds(name: str) -> float:
     """Return the processor seconds to train and test one fold: for a fusion, of all its members and their seeds.
 
