@@ -14,7 +14,7 @@ SNAKEMAKE := $(BIN)/snakemake --snakefile workflow/Snakefile --cores $(CORES) --
 export PATH := $(abspath $(BIN)):$(PATH)
 export PYTHONNOUSERSITE := 1
 
-.PHONY: book test runs verify checksums notebooks format lock clean
+.PHONY: book test runs verify checksums notebooks api format lock clean
 
 book: $(ENVIRONMENT)
 	@$(SNAKEMAKE)
@@ -50,6 +50,10 @@ checksums: $(ENVIRONMENT)
 # After an edit of notebooks/*.md: the .ipynb beside each, without outputs. `make format` makes them, too.
 notebooks: $(ENVIRONMENT)
 	$(BIN)/python -m ser_core.book.chapters pair notebooks/[0-9]*.md
+
+# After a module came or went: the pages that list the modules of each room.
+api: $(ENVIRONMENT)
+	$(BIN)/python -m ser_core.book.api_pages
 
 # Ruff reads the .ipynb of a chapter, but not its text: so the code cells of the text are formatted first.
 format: $(ALL)

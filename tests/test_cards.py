@@ -132,7 +132,7 @@ def test_differences_of_lists_and_nested_values():
 def test_committed_cards_agree_with_the_package_and_the_tables(name):
     card = cards.load(name)
     info, table, measured = corpora.info(name), corpora.table(name), card.header["measured"]
-    for key in ("title", "language", "licence", "citation", "access", "how_to_get", "declared"):
+    for key in (*cards.HEADER, "declared"):
         assert card.header[key] == getattr(info, key)
     again = cards.measure(corpora.Reading(table, pd.DataFrame(columns=["path", "problem", "detail"])))
     for key in set(again) - {"copy", "problems"}:

@@ -63,8 +63,7 @@ def kinds(
         rng=np.random.default_rng(seed),
     ).confidence_interval
     return {
-        "expanded": bootstrap.ends(values, level, "expanded", g),
-        "percentile": bootstrap.ends(values, level, "percentile", g),
+        **{method: bootstrap.ends(values, level, method, g) for method in reversed(bootstrap.METHODS)},
         "jackknife t": _student(score, everyone, value, level),
         "logit t": tuple(
             special.expit(_student(lambda which: special.logit(score(which)), everyone, special.logit(value), level))

@@ -126,7 +126,7 @@ def ends(
         [0.54, 0.66]
     """
     value, own = scores.mean(), np.nanstd(values)
-    low, high = bootstrap.ends(values, level, "expanded", n_clusters)
+    low, high = bootstrap.ends(values, level, bootstrap.METHOD, n_clusters)
     wider = standard_error(values, scores, factor) / own if own else 1.0
     return float(value - wider * (value - low)), float(value + wider * (high - value))
 

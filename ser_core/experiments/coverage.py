@@ -10,10 +10,10 @@ from scipy import special, stats
 from ser_core import files, paths
 from ser_core.data import corpora, labels
 from ser_core.errors import RefusalError
-from ser_core.evaluation import intervals
+from ser_core.evaluation import bootstrap, intervals
 
 # What is resampled, and how the interval is taken: by clips as most papers do, and by speakers in both ways.
-SCORERS = (("clip", "percentile"), ("speaker", "percentile"), ("speaker", "expanded"))
+SCORERS = (("clip", "percentile"), *(("speaker", method) for method in bootstrap.METHODS))
 # Standard deviations of `coverage`. Speaker-independent eGeMAPS and a linear SVM have intervals by speakers that are
 # about 1.6 times as wide as those by clips on RAVDESS, and 2.3 times on EmoDB; "moderate" and "strong" give such.
 EFFECTS = {

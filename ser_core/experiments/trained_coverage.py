@@ -233,7 +233,7 @@ def experiment(who: Population, n: int, rng: np.random.Generator, *, n_divisions
         values = resamples @ right.mean(axis=(0, 1))
         each = right.mean(axis=2)
         if factor is None:
-            low, high = bootstrap.ends(values, 0.95, "expanded", n)
+            low, high = bootstrap.ends(values, 0.95, bootstrap.METHOD, n)
         else:
             low, high = procedure.ends(values, each, factor, n)
         return {

@@ -29,10 +29,11 @@ ENCODERS = (
     EncoderKind("systems.encoders.spectrogram", names=SPECTROGRAM_NETWORKS),
     EncoderKind("systems.encoders.whisper", names=(*WHISPER, *(f"{name}-30s" for name in WHISPER))),
     EncoderKind("systems.encoders.text", names=("minilm",), prefix="text:", reads=True, revisions=True),
-    # Any other name is the Hub id or the folder of a speech encoder of transformers.
-    EncoderKind("systems.encoders.hub", prefix="", revisions=True),
 )
-"""The kinds of encoders; the first that a name fits is meant."""
+"""The kinds of encoders that have names of their own; the first that a name fits is meant."""
+
+HUB = EncoderKind("systems.encoders.hub", prefix="", revisions=True)
+"""Any other name is the Hub id or the folder of a speech encoder of transformers."""
 
 FUSION_HEADS = {
     "concat": ("systems.networks.fusion_heads.concat:Concat", "systems.networks.fusion_heads.base:AudioHead"),
@@ -67,6 +68,5 @@ def encoder(name: str) -> EncoderKind:
         >>> encoder("text:FacebookAI/roberta-base").module, encoder("facebook/wav2vec2-base").reads
         ('systems.encoders.text', False)
     """
-    return next(
-        kind for kind in ENCODERS if name in kind.names or kind.prefix is not None and name.startswith(kind.prefix)
-    )
+    fits = (kind for kind in ENCODERS if name in kind.names or kind.prefix and name.startswith(kind.prefix))
+    return next(fits, HUB)

@@ -27,7 +27,8 @@ __all__ = [
     "write",
 ]
 
-_KEYS = ("name", "title", "language", "licence", "licence_url", "citation", "homepage", "access", "how_to_get")
+HEADER = ("name", "title", "language", "licence", "licence_url", "citation", "homepage", "access", "how_to_get")
+"""What a card repeats of a `ser_core.data.corpora.Corpus`, beside what its authors declare."""
 
 
 def _measure_files(name: str, folder: Path | None, progress: bool) -> tuple[Reading, dict]:
@@ -108,7 +109,7 @@ def differences(a: object, b: object, where: str, sides: tuple[str, str] = ("car
 
 def _head(info: Corpus) -> dict:
     """Return the part of a header that `ser_core.data.corpora` knows."""
-    return {key: getattr(info, key) for key in _KEYS} | {"declared": info.declared}
+    return {key: getattr(info, key) for key in HEADER} | {"declared": info.declared}
 
 
 def write(name: str, folder: Path | None = None, *, progress: bool = True) -> Path:

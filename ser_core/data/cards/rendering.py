@@ -6,6 +6,7 @@ import pandas as pd
 
 from ser_core.data import corpora
 from ser_core.data.cards.card import load
+from ser_core.errors import SerError
 
 _FACTS = {
     "clips": "clips",
@@ -45,6 +46,8 @@ def declared_versus_measured(names: Iterable[str] = corpora.NAMES) -> pd.DataFra
     rows = []
     for name in names:
         header = load(name).header
+        if unknown := set(header["declared"]) - set(_FACTS):
+            raise SerError(f"the card of '{name}' declares {sorted(unknown)}; what can be declared is {list(_FACTS)}")
         for fact, value in header["declared"].items():
             found = _measured(fact, header["measured"])
             parts = [(_FACTS[fact], value, found)]
