@@ -27,7 +27,7 @@ from ser_core.systems.settings import Recipe, recipe
         ("warmup: -0.1", r"'warmup' must be in \[0, 1\)"),
         ("label_smoothing: 2", r"'label_smoothing' must be in \[0, 1\)"),
         ("schedule: step", r"'schedule' must be one of \['linear', 'cosine', 'constant'\], not 'step'"),
-        ("precision: fp16", r"'precision' must be one of \['bf16', 'fp32'\], not 'fp16'"),
+        ("precision: fp16", r"'precision' must be one of \['bf16', 'fp32', 'auto'\], not 'fp16'"),
         ("freeze: none", "'freeze' must be a number of blocks or 'all', not 'none'"),
         ("freeze: -1", "'freeze' must be a number of blocks or 'all', not -1"),
         ("freeze: true", "'freeze' must be a number of blocks or 'all', not True"),

@@ -148,6 +148,7 @@ def code_of(system: System) -> str:
     recipe = system.recipe
     roots = ["experiments.fitting.network:fit_fold", "experiments.fitting.network:material", *_OF_FOLDS, *_OF_RECIPES]
     roots += _OF_AUGMENTATIONS if recipe.augmentation else ()
+    roots += ["systems.precision:settled"] if recipe.precision == "auto" else ()
     roots += [f"{registry.encoder(name).module}:load" for name in (recipe.encoder, recipe.text) if name]
     if recipe.text:
         roots += registry.FUSION_HEADS[recipe.fusion.removeprefix("audio:")]

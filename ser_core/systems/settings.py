@@ -171,8 +171,10 @@ class Recipe:
     """Settings of a fine-tuning.
 
     Attributes:
-        encoder: ``byol-s``, a spectrogram network, a Hub id or a local folder; ``minilm`` or ``text:`` with a Hub id or
-            folder for a network that reads what is said and hears nothing; see `ser_core.systems.encoders.load`.
+        encoder: ``byol-s``, a spectrogram network, ``whisper-base`` or ``whisper-tiny.en``, a Hub id or a local folder;
+            ``lora:`` before Whisper's name to train adapters of low rank in place of its weights, ``layers:`` to keep
+            what all its frozen layers say; ``minilm`` or ``text:`` with a Hub id or folder for a network that reads
+            what is said and hears nothing; see `ser_core.systems.encoders.load`.
         revision: Commit of a Hub id.
         freeze: Blocks of the encoder that stay as they are, counted from the input, or ``all``.
         layers: ``last``, ``weighted`` (learnt), or the number of a layer.
@@ -191,7 +193,8 @@ class Recipe:
         accumulation: Batches of a step.
         class_weights: Weigh the loss by the inverse frequency of the classes in the training part.
         label_smoothing: Share of a label that is spread over the classes.
-        precision: ``bf16`` (products in bfloat16, weights in float32) or ``fp32``.
+        precision: ``bf16`` (products in bfloat16, weights in float32) or ``fp32``; or ``auto`` for bf16 where the
+            processor or GPU has instructions for it. The Run records of each fold which it was.
         max_seconds: Of a longer clip this much is kept, its middle; null for all.
         trim: Cut the silence at both ends.
         augmentation: Fields of `Augmentation`; of the training part only. Masks and mixup act on what is kept of a
@@ -232,7 +235,7 @@ class Recipe:
     accumulation: _whole(1) = 1
     class_weights: _FLAG = True
     label_smoothing: _SHARE = 0.0
-    precision: _one_of("bf16", "fp32") = "bf16"
+    precision: _one_of("bf16", "fp32", "auto") = "bf16"
     max_seconds: Annotated[_RATE | None, Field(description="a number above 0, or null")] = None
     trim: _FLAG = False
     augmentation: Annotated[Mapping, Field(description="a mapping")] = field(default_factory=dict, hash=False)

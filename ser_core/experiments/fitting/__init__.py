@@ -1,6 +1,7 @@
 """Fits one fold of any system: gathers what it takes and hands it to the fitter of its kind."""
 
 import functools
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -12,6 +13,7 @@ from ser_core.experiments import runs
 from ser_core.experiments.fitting import classical, late_fusion
 from ser_core.experiments.specs import ClassicalSystem, LateFusion, NetworkSystem, System
 from ser_core.systems import classifiers, features
+from ser_core.systems.precision import settled
 
 
 def fit_fold(system: System, seed: int, number: int, folder: Path | None = None) -> tuple[pd.DataFrame, dict]:
@@ -34,7 +36,10 @@ def fit_fold(system: System, seed: int, number: int, folder: Path | None = None)
         # Imported here, because it brings torch.
         from ser_core.experiments.fitting import network
 
-        return network.fit_fold(system, fold, network.material(system), folder=folder)
+        precision = settled(system.recipe.precision)
+        here = replace(system, recipe=replace(system.recipe, precision=precision))
+        table, facts = network.fit_fold(here, fold, network.material(here), folder=folder)
+        return table, facts | {"precision": precision}
     if isinstance(system, LateFusion):
         return late_fusion.fit_fold(system, fold, {name: member(system, name, fold) for name in system.members})
     try:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ser_core.errors import SerError
+from ser_core.systems.precision import has_bfloat16
 
 if TYPE_CHECKING:
     import torch
@@ -18,9 +19,6 @@ BATCH_SECONDS = {"cpu": 10.0, "cuda": 160.0}
 
 _STEPS = {1: 16_000, 2: 100}
 """Steps of a second by the axes of a prepared clip: samples, spectra. An image counts as a second."""
-
-_BFLOAT16 = ("avx512_bf16", "amx_bf16", "bf16")
-"""What x86 and ARM call instructions on bfloat16; without any, torch computes them by detours."""
 
 
 def embed(
@@ -78,7 +76,7 @@ def embed(
     if precision not in ("bf16", "fp32"):
         raise SerError(f"precision is one of ['bf16', 'fp32'], not '{precision}'")
     device = next(encoder.parameters()).device
-    narrow = precision == "bf16" and _has_bfloat16(device)
+    narrow = precision == "bf16" and has_bfloat16(device)
 
     def vectors(which: np.ndarray) -> torch.Tensor:
         # autocast and inference_mode are thread-local.
@@ -123,12 +121,3 @@ def _batches(inputs: Sequence["torch.Tensor"], seconds: float) -> list[np.ndarra
         batches.append(order[:n])
         order = order[n:]
     return batches
-
-
-def _has_bfloat16(device: "torch.device") -> bool:
-    """Return whether a device computes products of bfloat16 itself."""
-    import torch
-
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return any(torch.cpu.get_capabilities().get(name, False) for name in _BFLOAT16)
