@@ -30,7 +30,7 @@ FIELDS = {
     "recipe": "settings that the networks share, see ser_core.systems.settings.Recipe",
     "fusions": "instead of all these: name of a fusion to its members, rule, and whether seeds are averaged",
     "labels": "label harmonisation",
-    "folds": "number of folds, or 'loo', or a mapping from <corpus> or <corpus>.<protocol> to these",
+    "folds": "number of folds, 'loo', '2 of 6' (the first two), or a mapping from <corpus>[.<protocol>] to these",
     "seeds": "seeds of the models, and of the splits where 'splits' is 'per-seed'",
     "splits": "'fixed' (split seed 0) or 'per-seed'; for networks 'fixed' or a list of split seeds, crossed with seeds",
     "tune": "choose hyperparameters on the dev part of each fold",

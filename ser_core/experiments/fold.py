@@ -1,6 +1,7 @@
 """A fold as a value: who is trained on, who chooses and who is tested, with their labels; and how it is made."""
 
 import functools
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -105,15 +106,26 @@ def divide(
         corpus: Name of a corpus, or of a union of several.
         harmonisation: One of `ser_core.data.labels.HARMONISATIONS`.
         protocol: One of `ser_core.data.splits.PROTOCOLS`.
-        n_folds: See `ser_core.data.splits.make`.
+        n_folds: See `ser_core.data.splits.make`; or ``"2 of 6"`` for the first two of six folds, where a whole
+            division costs too much to explore with.
         seed: Seed of the division.
         train_clips: See `ser_core.data.splits.make`.
         tune: Whether the system chooses on the dev part.
+
+    Raises:
+        SerError: If there are not as many folds.
     """
     clips = clips_of(corpus, harmonisation)
+    some = re.fullmatch(r"([1-9]\d*) of ([1-9]\d*)", n_folds) if isinstance(n_folds, str) else None
+    if some:
+        n_folds = int(some[2])
     dev = tune or splits.PROTOCOLS[protocol].published is not None
     folds = splits.make(clips, protocol, n_folds=n_folds, seed=seed, train_clips=train_clips, dev=dev)
     splits.check(folds, clips)
+    if some:
+        if int(some[1]) >= folds.attrs["n_folds"]:
+            raise SerError(f"folds: '{some[0]}' leaves none out of {folds.attrs['n_folds']}; give a number of folds")
+        folds = folds[folds["fold"] < int(some[1])].reset_index(drop=True)
     return folds
 
 
