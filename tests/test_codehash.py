@@ -29,6 +29,9 @@ SYSTEMS = {
     "augmented": network(augmentation={"gain_db": [-6, 6]}),
     "image": network(encoder="vgg16-mel"),
     "hub": network(encoder="facebook/wav2vec2-base", revision="0" * 40),
+    "whisper": network(encoder="whisper-base", precision="auto"),
+    "adapted": network(encoder="lora:whisper-base"),
+    "stacked": network(encoder="layers:whisper-base"),
     "concat": network(text="minilm"),
     "attention": network(text="minilm", fusion="cross-attention"),
     "mean": LateFusion("urdu", "speaker", "x", ("a/b", "c/d"), "mean", True, "native", 4, (0,)),
@@ -65,7 +68,8 @@ def before():
     return {name: keys.code_of(cell) for name, cell in SYSTEMS.items()}
 
 
-NETWORKS = {"byol", "augmented", "image", "hub", "concat", "attention"}
+WHISPERS = {"whisper", "adapted", "stacked"}
+NETWORKS = {"byol", "augmented", "image", "hub", "concat", "attention"} | WHISPERS
 READING = {"concat", "attention"}
 FITTED = {"logreg", "knn", "layer", "weighted"}
 FUSED = {"mean", "weighted"}
@@ -99,7 +103,11 @@ FUSED = {"mean", "weighted"}
         ("systems.speaker_probe", "GroupKFold(min(5,", "GroupKFold(min(6,", NETWORKS),
         ("systems.networks.pooling", "class Pooling(nn.Module):", "class Pooling(nn.Module):\n    NEW = 1\n", NETWORKS),
         ("systems.encoders.base", "RATE = 16_000", "RATE = 8_000", NETWORKS),
-        ("systems.encoders.byol", "N_MELS = 64", "N_MELS = 32", NETWORKS - {"image", "hub"}),
+        ("systems.encoders.byol", "N_MELS = 64", "N_MELS = 32", NETWORKS - {"image", "hub"} - WHISPERS),
+        ("systems.encoders.adapted", "RANK = 8", "RANK = 4", {"adapted"}),
+        ("systems.encoders.stacked", "hidden.unbind(2)", "hidden.unbind(1)", {"stacked"}),
+        ("systems.encoders.hub.whisper", "if i == self.n_layers - 1", "if i == self.n_layers", WHISPERS | {"hub"}),
+        ("systems.precision", 'return "bf16" if', 'return "fp32" if', {"whisper"}),
         ("systems.encoders.spectrogram", "BLOCK = RATE", "BLOCK = 2 * RATE", {"image"}),
         (
             "systems.encoders.hub.wave",

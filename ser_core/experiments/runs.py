@@ -50,7 +50,7 @@ def versions() -> dict[str, str]:
     from importlib.metadata import version
 
     names = ("ser-core", "numpy", "scipy", "pandas", "scikit-learn", "lightgbm", "xgboost-cpu", "xgboost")
-    names += ("torch", "torchaudio", "torchvision", "transformers", "accelerate")
+    names += ("torch", "torchaudio", "torchvision", "transformers", "accelerate", "peft")
     found = {"python": platform.python_version()}
     for name in names:
         try:

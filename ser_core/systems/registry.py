@@ -28,6 +28,8 @@ ENCODERS = (
     EncoderKind("systems.encoders.byol", names=("byol-s",)),
     EncoderKind("systems.encoders.spectrogram", names=SPECTROGRAM_NETWORKS),
     EncoderKind("systems.encoders.whisper", names=(*WHISPER, *(f"{name}-30s" for name in WHISPER))),
+    EncoderKind("systems.encoders.adapted", prefix="lora:"),
+    EncoderKind("systems.encoders.stacked", prefix="layers:"),
     EncoderKind("systems.encoders.text", names=("minilm",), prefix="text:", reads=True, revisions=True),
 )
 """The kinds of encoders that have names of their own; the first that a name fits is meant."""

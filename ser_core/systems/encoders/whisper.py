@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from transformers import AutoConfig, WhisperFeatureExtractor
 
-from ser_core.systems import weights
+from ser_core.errors import SerError
+from ser_core.systems import registry, weights
 from ser_core.systems.encoders.hub import checkpoints
 from ser_core.systems.encoders.hub.whisper import OwnLengthWhisper, WhisperEncoder
 
@@ -33,3 +34,19 @@ def load(name: str) -> WhisperEncoder:
     checkpoints.refuse_missing(name, folder, missing)
     kind = WhisperEncoder if name.endswith(PADDED) else OwnLengthWhisper
     return kind(name, model, extractor).eval()
+
+
+def load_behind(prefix: str, name: str) -> WhisperEncoder:
+    """Return the encoder whose name stands behind a prefix that says what is made of it.
+
+    Args:
+        prefix: The prefix.
+        name: As for `load`.
+
+    Raises:
+        SerError: If it is none of Whisper's short names, or its weights are not there.
+    """
+    known = registry.encoder(registry.WHISPER[0]).names
+    if name not in known:
+        raise SerError(f"{prefix}{name}: only Whisper stands behind '{prefix}', as one of {list(known)}")
+    return load(name)
