@@ -228,15 +228,15 @@ def test_score_keeps_long_names_and_their_numbers_apart(scored):
 @pytest.mark.parametrize(
     ("name", "content", "match"),
     [
-        ("empty.csv", "", "empty.csv: not a readable CSV file"),
+        ("empty.csv", "", "empty.csv: not a readable CSV table"),
         ("header.csv", "clip,truth,prediction\n", "the predictions are empty"),
         ("column.csv", "clip,truth\na,sad\n", r"lack the columns \['prediction'\]; they have \['clip', 'truth'\]"),
         ("twice.csv", "clip,truth,prediction\na,sad,sad\na,sad,sad\n", "clip 'a' is predicted more than once"),
         ("nan.csv", "clip,truth,prediction\na,sad,\n", "column 'prediction' is empty in 1 rows, first at clip 'a'"),
         ("sum.csv", "clip,truth,prediction,p_sad\na,sad,sad,0.5\n", "sum 1 in 1 rows, first at clip 'a'"),
         ("class.csv", "clip,truth,prediction,p_sad\na,sad,bored,1\n", r"classes \['bored'\] have no probability"),
-        ("ragged.csv", "clip,truth,prediction\na,sad,sad\nb,sad,sad,sad,1\n", "ragged.csv: not a readable CSV file"),
-        ("latin.csv", "clip,truth,prediction\na,wütend,sad\n".encode("latin-1"), "latin.csv: not a readable CSV file"),
+        ("ragged.csv", "clip,truth,prediction\na,sad,sad\nb,sad,sad,sad,1\n", "ragged.csv: not a readable CSV table"),
+        ("latin.csv", "clip,truth,prediction\na,wütend,sad\n".encode("latin-1"), "latin.csv: not a readable CSV table"),
         ("tabs.tsv", "clip\ttruth\tprediction\na\tsad\tsad\n", "are read from .csv or .parquet files, not from '.tsv'"),
         ("book.xlsx", b"PK\x03\x04\xff\xfe", "are read from .csv or .parquet files, not from '.xlsx'"),
         ("seed.csv", "clip,truth,prediction,seed\na,sad,sad,x\n", "'seed' is no whole number in 1 rows, first 'x'"),

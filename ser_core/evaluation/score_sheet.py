@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from ser_core.evaluation import bootstrap, calibration, intervals, metrics
+from ser_core.evaluation import bootstrap, calibration, intervals, metrics, wording
 from ser_core.evaluation.floors import resubstitution_lookup
 
 
@@ -44,6 +44,7 @@ def sheet(predictions: pd.DataFrame, **options) -> str:
     lines.append("  UAR is the mean of the classes' recalls, WA the share of clips that are right.")
     if facts["absent"]:
         lines.append(f"  No clip has the class {', '.join(facts['absent'])}; UAR is over the others.")
+    lines += [f"  Note: {note}." for note in wording.notes(predictions)]
 
     lines += ["", "Floors: scores on these clips without listening          UAR    WA"]
     lines += [f"  {name:<52}{row.uar:8.3f}{row.wa:6.3f}" for name, row in floors(predictions).iterrows()]

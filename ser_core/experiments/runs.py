@@ -102,7 +102,7 @@ def read(run: str) -> Run:
     """
     facts = info(run)
     check_table(run, "predictions", facts)
-    return Run(*run.split("/"), predictions.read(folder(*run.split("/")) / "predictions.parquet"), facts)
+    return Run(*run.split("/"), predictions.load(folder(*run.split("/")) / "predictions.parquet"), facts)
 
 
 def check_table(run: str, name: str, facts: dict | None = None) -> None:

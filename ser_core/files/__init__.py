@@ -67,6 +67,38 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def walk(folder: Path | str) -> Iterator[Path]:
+    """Give every file below a folder, also behind links to folders, each folder once.
+
+    Args:
+        folder: The folder.
+
+    Yields:
+        Files in no fixed order, and links to nothing, as paths that begin with ``folder``.
+
+    Examples:
+        >>> from ser_core import paths
+        >>> "walk" in {path.stem for path in walk(paths.repository() / "ser_core")}
+        False
+    """
+    seen: set[tuple[int, int]] = set()
+    for root, folders, names in os.walk(folder, followlinks=True, onerror=_refuse_closed):
+        # Where links lead to a folder that was seen, or around in a circle, its files were given.
+        here = os.stat(root)
+        if (here.st_dev, here.st_ino) in seen:
+            folders.clear()
+            continue
+        seen.add((here.st_dev, here.st_ino))
+        folders.sort(key=lambda name: (name.startswith("."), os.path.islink(os.path.join(root, name)), name))
+        yield from (Path(root, name) for name in names)
+
+
+def _refuse_closed(error: OSError) -> None:
+    """Stop at a folder that may not be read, which would be passed over in silence."""
+    if isinstance(error, PermissionError):
+        raise error
+
+
 def write_parquet(table: pd.DataFrame, path: Path, metadata: dict | None = None) -> None:
     """Write a table as parquet, whole or not at all; the same table gives the same bytes.
 
