@@ -1,6 +1,7 @@
 """Recordings: reading, hashing, resampling, trimming, and how loud they are."""
 
 import hashlib
+import re
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,15 @@ from ser_core.errors import SerError
 
 SILENCE_DB = 40.0
 """How far below the loudest frame a frame counts as silence, in dB."""
+
+FULL_SCALE = 8.0
+"""Float samples beyond this are on another scale, such as that of integers; a limiter or a codec passes 1 by less."""
+
+CANCELLED_DB = 20.0
+"""Where the mean of the channels is this much quieter than the loudest of them, they cancel each other."""
+
+SHORT_S, LOW_RATE, SAME_SOUND = 0.05, 4_000, 0.5
+"""Under these a recording is very short (s), its rate is low (Hz), its two channels hold other sound (correlation)."""
 
 _FRAME_S = 0.025
 _HOP_S = 0.010
@@ -21,10 +31,10 @@ def read(path: Path) -> tuple[np.ndarray, int]:
         path: A file that libsndfile decodes, such as WAV or FLAC.
 
     Returns:
-        The samples, float32 of shape (n_samples,) in [-1, 1], channels averaged, and the rate in Hz.
+        The samples, float32 of shape (n_samples,) in [-1, 1] or little beyond, channels averaged, and the rate in Hz.
 
     Raises:
-        SerError: If the file is missing, has no bytes, cannot be decoded, or holds no or NaN samples.
+        SerError: As `channels`.
 
     Examples:
         >>> import tempfile, soundfile
@@ -34,6 +44,23 @@ def read(path: Path) -> tuple[np.ndarray, int]:
         >>> samples.shape, rate
         ((800,), 16000)
     """
+    samples, rate = channels(path)
+    return samples.mean(axis=1, dtype="float32"), rate
+
+
+def channels(path: Path) -> tuple[np.ndarray, int]:
+    """Read a recording with all its channels.
+
+    Args:
+        path: A file that libsndfile decodes, such as WAV or FLAC.
+
+    Returns:
+        The samples, float32 of shape (n_samples, n_channels), and the rate in Hz.
+
+    Raises:
+        SerError: If the file is missing, has no bytes, is cut short, cannot be decoded, holds no samples, samples that
+            are NaN or on another scale than [-1, 1], or channels that cancel each other.
+    """
     import soundfile
 
     path = Path(path)
@@ -42,14 +69,101 @@ def read(path: Path) -> tuple[np.ndarray, int]:
     if path.stat().st_size == 0:
         raise SerError(f"{path}: zero-byte file; fetch it again")
     try:
-        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+        # As a stream, since a path may hold bytes that are no text.
+        with path.open("rb") as stream:
+            samples, rate = soundfile.read(stream, dtype="float32", always_2d=True)
     except (soundfile.SoundFileError, RuntimeError, TypeError) as error:
-        raise SerError(f"{path}: cannot be decoded ({str(error).splitlines()[0]}); fetch it again") from error
+        raise SerError(f"{path}: cannot be decoded ({_reason(error)}); fetch it again") from error
     if not len(samples):
         raise SerError(f"{path}: holds no samples; fetch it again")
+    if lacking := _lacking(path):
+        raise SerError(f"{path}: cut short, {lacking[0]} of {lacking[1]} bytes of sound are there; fetch it again")
     if not np.isfinite(samples).all():
         raise SerError(f"{path}: holds samples that are not finite numbers; fetch it again")
-    return samples.mean(axis=1, dtype="float32"), rate
+    if (peak := float(np.abs(samples).max())) > FULL_SCALE:
+        raise SerError(f"{path}: its largest sample is {peak:.6g}; expected a scale of [-1, 1], save it anew")
+    if (lost := _cancelled_db(samples)) > CANCELLED_DB:
+        raise SerError(
+            f"{path}: its {samples.shape[1]} channels cancel each other, {lost:.0f} dB in the mean; save one of them"
+        )
+    return samples, rate
+
+
+def oddities(samples: np.ndarray, rate: int) -> list[tuple[str, str]]:
+    """Return what is odd about a recording that can be used all the same.
+
+    Args:
+        samples: As from `channels`.
+        rate: Their rate in Hz.
+
+    Returns:
+        Pairs of kind and detail: ``silent recording``, ``beyond full scale``, ``very short recording``, ``low sampling
+        rate``, ``silent channel`` and ``different channels``.
+
+    Examples:
+        >>> oddities(np.zeros((8000, 1)), 8000)
+        [('silent recording', 'every sample is zero')]
+    """
+    if not np.any(samples):
+        return [("silent recording", "every sample is zero")]
+    found, n_channels = [], samples.shape[1]
+    # A hundredth of a dB is what rounding adds to a sample of full scale.
+    if (peak := float(np.abs(samples).max())) > 1.001:
+        found.append(("beyond full scale", f"its largest sample is {peak:.3g}; most programs cut it off at 1"))
+    if len(samples) < SHORT_S * rate:
+        found.append(("very short recording", f"{len(samples) / rate:.3f} s; features of it are of no use"))
+    if rate < LOW_RATE:
+        found.append(("low sampling rate", f"{rate} Hz; speech needs {LOW_RATE} Hz or more"))
+    if n_channels > 1:
+        power = np.square(samples, dtype="float64").mean(axis=0)
+        if silent := int((power < power.max() * 1e-6).sum()):
+            found.append(("silent channel", f"{silent} of {n_channels}; the mean is quieter than the others are"))
+        elif n_channels == 2 and abs(_correlation(samples)) < SAME_SOUND:
+            detail = f"two people or rooms, as it seems (correlation {_correlation(samples):.2f}); their mean is used"
+            found.append(("different channels", detail))
+        elif n_channels > 2:
+            found.append(("several channels", f"{n_channels}; their mean is used"))
+    return found
+
+
+def _correlation(samples: np.ndarray) -> float:
+    """Return the correlation of two channels, at the same moment."""
+    one, other = (samples[:, i].astype("float64") - samples[:, i].mean() for i in (0, 1))
+    return float(one @ other / np.sqrt(max((one @ one) * (other @ other), 1e-30)))
+
+
+def _cancelled_db(samples: np.ndarray) -> float:
+    """Return by how many dB the mean of the channels is quieter than the loudest of them."""
+    if samples.shape[1] == 1:
+        return 0.0
+    loudest = np.square(samples, dtype="float64").mean(axis=0).max()
+    mean = np.square(samples.mean(axis=1, dtype="float64")).mean()
+    return float(10 * np.log10(loudest / max(mean, loudest * 1e-12, 1e-300))) if loudest else 0.0
+
+
+def _reason(error: Exception) -> str:
+    """Return what libsndfile says, without the stream that it was given."""
+    return re.sub(r"<_io\.[^>]*>: ", "", str(error).splitlines()[0])
+
+
+def _lacking(path: Path) -> tuple[int, int] | None:
+    """Return how many bytes of sound a WAV file has and should have, None if all are there.
+
+    What writes to a pipe does not know the length and says 0 or 0xFFFFFFFF.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as stream:
+        head = stream.read(12)
+        if head[:4] != b"RIFF" or head[8:] != b"WAVE":
+            return None
+        while len(chunk := stream.read(8)) == 8:
+            length = int.from_bytes(chunk[4:], "little")
+            if chunk[:4] == b"data":
+                there = size - stream.tell()
+                # Some writers count the byte that makes the length even.
+                return (there, length) if 0 < length < 0xFFFFFF00 and there < length - 1 else None
+            stream.seek(length + length % 2, 1)
+    return None
 
 
 def content_hash(samples: np.ndarray, rate: int) -> str:

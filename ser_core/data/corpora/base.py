@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from ser_core.errors import SerError
+from ser_core.files import csvfile
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,8 @@ class BadNameError(ValueError):
 
 def problems_table(rows: list[tuple[str, str, str]]) -> pd.DataFrame:
     """Return problems as a table with columns path, problem, detail, sorted."""
+    # Names of files may hold bytes that are no text, which a table cannot hold.
+    rows = [tuple(cell.encode("utf-8", "backslashreplace").decode() for cell in row) for row in rows]
     table = pd.DataFrame(rows, columns=["path", "problem", "detail"], dtype="str")
     return table.sort_values(["path", "problem", "detail"], ignore_index=True)
 
@@ -118,10 +121,7 @@ def how_to(info: Corpus) -> str:
 
 def read_csv(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
     """Return a table of text, or say what is wrong with the file."""
-    try:
-        table = pd.read_csv(path, dtype="str", keep_default_na=False, na_values=[""], encoding="utf-8")
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise SerError(f"{path}: not a readable CSV table ({str(error).splitlines()[0]})") from error
+    table = csvfile.read(path)
     if missing := [column for column in columns if column not in table]:
         raise SerError(f"{path}: lacks the columns {missing}; it has {list(table.columns)[:12]}")
     return table

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from ser_core.data.corpora.base import BadNameError, Corpus, Reading, code, problems_table, read_csv
-from ser_core.data.corpora.recordings import find, read_recordings
+from ser_core.data.corpora.recordings import find, named, read_recordings
 from ser_core.errors import SerError
 
 EMOTIONS = {"ANG": "anger", "DIS": "disgust", "FEA": "fear", "HAP": "happy", "NEU": "neutral", "SAD": "sad"}
@@ -107,7 +107,7 @@ def read(folder: Path, *, progress: bool = False) -> Reading:
     first = next(iter(find(folder)), None)
     if first is not None and first.open("rb").read(len(_POINTER)) == _POINTER:
         raise SerError(f"{first}: a pointer of Git LFS, not a recording; run git lfs pull in the clone and read again")
-    tables = sorted(folder.rglob(_DEMOGRAPHICS))
+    tables = named(folder, _DEMOGRAPHICS)
     genders = {}
     if tables:
         table = read_csv(tables[0], ("ActorID", "Sex"))

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
+from ser_core import files
 from ser_core.data.corpora.base import BadNameError, Corpus, Reading, how_to
 from ser_core.data.corpora.recordings import Problem, check, find
 from ser_core.errors import SerError
@@ -143,7 +144,7 @@ def _labels(folder: Path) -> tuple[dict[str, tuple[str, str]], list[Problem]]:
 
 def _lines(folder: Path, kind: str) -> Iterator[tuple[str, str]]:
     """Give each line of the dialogues' files of a kind with the file's path; hidden and deeper files are no such."""
-    for path in sorted(folder.rglob(f"dialog/{kind}/Ses*.txt")):
+    for path in sorted(p for p in files.walk(folder) if p.match(f"dialog/{kind}/Ses*.txt")):
         # The release states no encoding; a letter lost from a transcript is better than a corpus that cannot be read.
         for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
             yield path.relative_to(folder).as_posix(), line.strip()

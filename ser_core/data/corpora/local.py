@@ -8,6 +8,7 @@ from ser_core.data import clips
 from ser_core.data.corpora.base import Reading, read_csv
 from ser_core.data.corpora.recordings import Problem, check
 from ser_core.errors import SerError
+from ser_core.files import csvfile, text
 
 REQUIRED = ("path", "emotion", "speaker")
 OPTIONAL = ("clip", "gender", "sentence", "transcript", "session", "split", "language")
@@ -43,14 +44,16 @@ def read(csv: Path, *, name: str = "local", language: str = "und", progress: boo
     csv = Path(csv)
     if not csv.is_file():
         raise SerError(f"{csv}: no such file; expected a CSV table with the columns {', '.join(REQUIRED)}")
+    numbers = csvfile.lines(csv)
     table = read_csv(csv, REQUIRED).apply(lambda column: column.str.strip()).replace("", pd.NA)
     found: list[Problem] = [
         (csv.name, "unknown column", f"'{column}' is not used; known are {', '.join(REQUIRED + OPTIONAL)}")
         for column in table
         if column not in REQUIRED + OPTIONAL
     ]
-    # The header is line 1 of the file.
-    lines = "line " + (table.index.to_series() + 2).astype("str")
+    if {"start", "end"} <= set(table):
+        raise SerError(f"{csv}: has the columns 'start' and 'end', and segments are not read; cut each into a file")
+    lines = "line " + pd.Series(numbers, index=table.index).astype("str")
     for column, consequence in (("path", "left out"), ("emotion", "left out"), ("speaker", "kept")):
         missing = table[column].isna()
         found += [(csv.name, f"missing {column}", f"{line}, {consequence}") for line in lines[missing]]
@@ -61,9 +64,35 @@ def read(csv: Path, *, name: str = "local", language: str = "und", progress: boo
     wrong = rows["gender"].dropna()[lambda gender: ~gender.isin(clips.GENDERS)]
     if len(wrong):
         raise SerError(f"{csv}: {lines[wrong.index[0]]}: gender '{wrong.iloc[0]}' is neither female nor male")
+    found += _check_texts(csv, rows, lines)
     rows["clip"] = rows["clip"].fillna(rows["path"].str.replace(r"\.\w+$", "", regex=True))
     for column in ("clip", "speaker", "sentence", "session"):
         rows[column] = name + "/" + rows[column]
     rows["language"] = rows["language"].fillna(language)
     rows["corpus"] = name
     return check(csv.parent, rows.to_dict("records"), found, progress=progress)
+
+
+def _check_texts(csv: Path, rows: pd.DataFrame, lines: pd.Series) -> list[Problem]:
+    """Refuse labels and names that are one thing written in two ways; return what is odd and kept."""
+    found: list[Problem] = []
+    for column in ("emotion", "speaker", "sentence", "session", "clip", "language"):
+        values = rows[column].dropna()
+        for value in values.unique():
+            where = lines[values.index[values == value][0]]
+            if column != "clip" and text.acts(value):
+                raise SerError(f"{csv}: {where}: {column} '{text.shown(value)}' holds control characters")
+            if text.no_value(value):
+                found.append((csv.name, f"odd {column}", f"{where}: '{value}' is taken as a word; empty is unknown"))
+        if pair := text.alike(values, text.clip_key if column == "clip" else text.key):
+            one, other = (lines[values.index[values == value][0]] for value in pair)
+            raise SerError(
+                f"{csv}: the {column}s '{pair[0]}' ({one}) and '{pair[1]}' ({other}) differ only in case, blanks, "
+                f"coding or the format of a number; write them alike"
+            )
+    known = rows.dropna(subset=["speaker", "gender"]).groupby("speaker")["gender"]
+    for speaker, genders in known:
+        if genders.nunique() > 1:
+            counts = ", ".join(f"{n} {gender}" for gender, n in genders.value_counts().items())
+            found.append((csv.name, "contradicting gender", f"speaker '{speaker}' has clips of both: {counts}; kept"))
+    return found

@@ -6,6 +6,7 @@ import pandas as pd
 
 from ser_core.data import clips
 from ser_core.data.corpora.base import Corpus, Download, Reading, how_to, problems_table, read_csv
+from ser_core.data.corpora.recordings import named
 from ser_core.errors import SerError
 
 _RAW = "https://raw.githubusercontent.com/declare-lab/MELD"
@@ -86,7 +87,7 @@ def read(folder: Path, *, progress: bool = False) -> Reading:
     tables, found = [], []
     for split in SPLITS:
         name = f"{split}_sent_emo.csv"
-        path = next(iter(sorted(folder.rglob(name), key=lambda p: (len(p.parts), p.as_posix()))), None)
+        path = next(iter(named(folder, name)), None)
         if path is None:
             raise SerError(f"{folder}: no {name} of {INFO.title}; {how_to(INFO)}")
         table = read_csv(path, _COLUMNS)

@@ -7,6 +7,7 @@ import pandas as pd
 
 from ser_core.data import clips
 from ser_core.data.corpora.base import Corpus, Download, Reading, how_to, problems_table, read_csv
+from ser_core.data.corpora.recordings import named
 from ser_core.errors import SerError
 
 _FILE = "feature_ext_output_cleaned.csv"
@@ -102,7 +103,7 @@ def read(folder: Path, *, progress: bool = False) -> Reading:
 def _table(folder: Path) -> tuple[pd.DataFrame, str]:
     """Return the table as text and its path relative to the folder."""
     folder = Path(folder)
-    path = next(iter(sorted(folder.rglob(_FILE), key=lambda p: (len(p.parts), p.as_posix()))), None)
+    path = next(iter(named(folder, _FILE)), None)
     if path is None:
         raise SerError(f"{folder}: no {_FILE} of {INFO.title}; {how_to(INFO)}")
     return read_csv(path, (*_KEYS, *FEATURES)), path.relative_to(folder).as_posix()

@@ -10,7 +10,7 @@ import re
 from pathlib import Path, PurePosixPath
 
 from ser_core.data.corpora.base import BadNameError, Corpus, Reading, code
-from ser_core.data.corpora.recordings import read_recordings
+from ser_core.data.corpora.recordings import named, read_recordings
 from ser_core.errors import SerError
 
 EMOTIONS = ("angry", "happy", "neutral", "sad")
@@ -97,7 +97,7 @@ def read(folder: Path, *, progress: bool = False) -> Reading:
     """
     folder = Path(folder)
     words = {}
-    for path in sorted(folder.rglob("metadata.txt")):
+    for path in named(folder, "metadata.txt"):
         place = PurePosixPath(path.parent.relative_to(folder).as_posix())
         try:
             lines = path.read_text(encoding="utf-8-sig").splitlines()

@@ -1,5 +1,6 @@
 """RAVDESS: seven number fields in a file name, two statements, twenty-four actors."""
 
+import re
 from pathlib import Path, PurePosixPath
 
 from ser_core.data.corpora.base import BadNameError, Corpus, Download, Reading, code
@@ -75,7 +76,10 @@ def parse(path: PurePosixPath) -> dict:
         raise BadNameError(
             f"{_MODALITIES[modality]} {_CHANNELS[channel]}; this corpus is the audio-only speech part, 03-01"
         )
-    return {
+    fault = {}
+    if re.fullmatch(r"Actor_\d\d", path.parent.name) and path.parent.name != f"Actor_{actor}":
+        fault = {"fault": f"the folder says {path.parent.name}, the name is kept"}
+    return fault | {
         "clip": f"ravdess/{path.stem}",
         "speaker": f"ravdess/{actor}",
         "gender": "male" if int(actor) % 2 else "female",

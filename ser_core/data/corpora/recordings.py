@@ -3,12 +3,13 @@
 from collections.abc import Callable, Iterable
 from pathlib import Path, PurePosixPath
 
-import numpy as np
 import pandas as pd
 
+from ser_core import files
 from ser_core.data import audio, clips
 from ser_core.data.corpora.base import BadNameError, Corpus, Reading, how_to, problems_table
 from ser_core.errors import SerError
+from ser_core.files import text
 
 SUFFIXES = (".wav", ".flac")
 _OTHER_SUFFIXES = (".mp3", ".m4a", ".ogg", ".aac", ".aiff", ".wma", ".opus")
@@ -18,9 +19,32 @@ Problem = tuple[str, str, str]
 
 
 def find(folder: Path) -> list[Path]:
-    """Return the WAV and FLAC files under a folder: shallow ones first, then by name."""
-    found = [path for path in Path(folder).rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file()]
-    return sorted(found, key=lambda path: (len(path.parts), path.as_posix()))
+    """Return the WAV and FLAC files under a folder: hidden ones last, shallow ones first, then by name."""
+    return _ordered(path for path in files.walk(folder) if path.suffix.lower() in SUFFIXES and path.is_file())
+
+
+def named(folder: Path, name: str) -> list[Path]:
+    """Return the files of a name under a folder, in the order of `find`."""
+    return _ordered(path for path in files.walk(folder) if path.name == name and path.is_file())
+
+
+def _ordered(paths: Iterable[Path]) -> list[Path]:
+    def hidden(path: Path) -> bool:
+        return any(part.startswith(".") and part not in (".", "..") for part in path.parts)
+
+    return sorted(paths, key=lambda path: (hidden(path), len(path.parts), path.as_posix()))
+
+
+def _unusable(folder: Path) -> list[Problem]:
+    """Return a problem for each file that is no WAV or FLAC, is a link to nothing, or has no name in UTF-8."""
+    found = []
+    for path in files.walk(folder):
+        suffix, name = path.suffix.lower(), path.relative_to(folder).as_posix()
+        if suffix in _OTHER_SUFFIXES:
+            found.append((name, "unsupported format", f"{path.suffix}; .wav or .flac is read"))
+        elif suffix in SUFFIXES and not path.exists():
+            found.append((name, "missing file", "a link to nothing; fetch what it points to"))
+    return found
 
 
 def read_recordings(
@@ -37,8 +61,8 @@ def read_recordings(
         progress: Show a progress bar.
 
     Returns:
-        The clips that could be read, and every problem: ``unparsable name``, ``unsupported format``,
-        ``odd name``, and those of `check`.
+        The clips that could be read, and every problem: ``unparsable name``, ``unsupported format``, ``missing file``
+        of a link to nothing, ``odd name``, and those of `check`.
 
     Raises:
         SerError: If the folder holds no recording, or none that can be read.
@@ -51,6 +75,9 @@ def read_recordings(
         raise SerError(f"{folder}: no .wav or .flac file of {info.title}; {how_to(info)}")
     for path in paths:
         relative = path.relative_to(folder).as_posix()
+        if not is_utf8(relative):
+            found.append((relative, "unparsable name", "not in UTF-8; rename the file"))
+            continue
         try:
             row = parse(PurePosixPath(relative))
         except BadNameError as error:
@@ -59,11 +86,7 @@ def read_recordings(
         if fault := row.pop("fault", None):
             found.append((relative, "odd name", fault))
         rows.append(row | {"path": relative, "corpus": info.name, "language": info.language})
-    found += [
-        (path.relative_to(folder).as_posix(), "unsupported format", f"{path.suffix}; .wav or .flac is read")
-        for path in folder.rglob("*")
-        if path.suffix.lower() in _OTHER_SUFFIXES
-    ]
+    found += _unusable(folder)
     return check(folder, rows, found, progress=progress)
 
 
@@ -78,8 +101,8 @@ def check(folder: Path, rows: Iterable[dict], found: Iterable[Problem] = (), *, 
 
     Returns:
         The clips that could be read, and every problem: those found so far, ``missing file``,
-        ``zero-byte file``, ``undecodable file``, ``silent recording`` (kept), ``listed twice`` (one is kept,
-        which is named) and ``duplicate recording`` (the same samples under two ids; both are kept).
+        ``zero-byte file``, ``undecodable file``, those of `ser_core.data.audio.oddities` (kept), ``listed twice``
+        (one is kept, which is named) and ``duplicate recording`` (the same samples under two ids; both are kept).
 
     Raises:
         SerError: If no recording can be read.
@@ -100,37 +123,60 @@ def check(folder: Path, rows: Iterable[dict], found: Iterable[Problem] = (), *, 
         other = kept.setdefault(row["clip"], row)
         if other is not row:
             same = "the same samples" if other["sha256"] == row["sha256"] else "other samples"
+            facts = [name for name in ("speaker", "emotion") if row.get(name) != other.get(name)]
+            same += f", but another {' and '.join(facts)}: {other['emotion']} is kept" if facts else ""
             problems.append((row["path"], "listed twice", f"clip {row['clip']} is also {other['path']}, kept ({same})"))
     if not kept:
         path, problem, detail = problems_table(problems).iloc[0]
         raise SerError(f"{folder}: no recording can be read; the first of {len(problems)}: {path}: {problem}, {detail}")
     table = pd.DataFrame(kept.values()).set_index("clip")
-    files = table[["rate", "channels"]].sort_index()
+    measured = table[["rate", "channels"]].sort_index()
     table = clips.validate(table.drop(columns=["rate", "channels"]))
-    return Reading(table, problems_table(problems + _duplicates(table)), files)
+    return Reading(table, problems_table(problems + _duplicates(table)), measured)
 
 
 def _inspect(folder: Path, row: dict) -> tuple[dict | None, list[Problem]]:
     """Return the row of one recording with what it holds, or None, and its problems."""
-    import soundfile
-
     path = folder / row["path"]
     if not path.is_file():
-        return None, [(row["path"], "missing file", f"clip {row['clip']} left out")]
+        return None, [(row["path"], "missing file", f"clip {row['clip']} left out{_hint(path)}")]
     if path.stat().st_size == 0:
         return None, [(row["path"], "zero-byte file", f"clip {row['clip']} left out")]
     try:
-        samples, rate = audio.read(path)
+        samples, rate = audio.channels(path)
     except SerError as error:
         return None, [(row["path"], "undecodable file", str(error).removeprefix(f"{path}: "))]
+    mono = samples.mean(axis=1, dtype="float32")
     measured = {
-        "duration_s": len(samples) / rate,
-        "sha256": audio.content_hash(samples, rate),
+        "duration_s": len(mono) / rate,
+        "sha256": audio.content_hash(mono, rate),
         "rate": rate,
-        "channels": soundfile.info(path).channels,
+        "channels": samples.shape[1],
     }
-    silent = [] if np.any(samples) else [(row["path"], "silent recording", "every sample is zero")]
-    return row | measured, silent
+    return row | measured, [(row["path"], kind, detail) for kind, detail in audio.oddities(samples, rate)]
+
+
+def is_utf8(name: str) -> bool:
+    r"""Return whether a file's name is a text; bytes that are none come as lone surrogates.
+
+    Examples:
+        >>> is_utf8("a.wav"), is_utf8("a\udcff.wav")
+        (True, False)
+    """
+    return not any(0xD800 <= ord(character) <= 0xDFFF for character in name)
+
+
+def _hint(path: Path) -> str:
+    """Return what a path that leads nowhere may mean, with a semicolon before it; empty if nothing is like it."""
+    if "\\" in path.name and (path.parent / path.name.replace("\\", "/")).is_file():
+        return "; write its path with forward slashes"
+    folder = path.parent
+    like = (
+        [other.name for other in folder.iterdir() if text.key(other.name) == text.key(path.name)]
+        if folder.is_dir()
+        else []
+    )
+    return f"; there is '{text.shown(like[0])}', which differs in case, blanks or coding" if like else ""
 
 
 def _duplicates(table: pd.DataFrame) -> list[Problem]:

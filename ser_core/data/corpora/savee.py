@@ -66,7 +66,10 @@ def parse(path: PurePosixPath) -> dict:
     emotion = code(EMOTIONS, letters, "emotion")
     if not 1 <= int(number) <= (30 if emotion == "neutral" else 15):
         raise BadNameError(f"sentence {number} of {emotion}; expected 01 to {30 if emotion == 'neutral' else 15}")
-    return {
+    fault = {}
+    if path.parent.name in SPEAKERS and path.parent.name != speaker:
+        fault = {"fault": f"the folder says {path.parent.name}, the name is kept"}
+    return fault | {
         "clip": f"savee/{speaker}_{letters}{number}",
         "speaker": f"savee/{speaker}",
         "gender": "male",

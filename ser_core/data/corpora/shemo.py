@@ -9,7 +9,7 @@ import re
 from pathlib import Path, PurePosixPath
 
 from ser_core.data.corpora.base import BadNameError, Corpus, Reading, code
-from ser_core.data.corpora.recordings import read_recordings
+from ser_core.data.corpora.recordings import named, read_recordings
 from ser_core.errors import SerError
 
 EMOTIONS = {"A": "anger", "F": "fear", "H": "happiness", "N": "neutral", "S": "sadness", "W": "surprise"}
@@ -107,7 +107,7 @@ def read(folder: Path, *, progress: bool = False) -> Reading:
 
 def _entries(folder: Path) -> dict[str, dict]:
     """Return what ``shemo.json`` says of each clip, if it is there."""
-    path = next(iter(sorted(folder.rglob("shemo.json"))), None)
+    path = next(iter(named(folder, "shemo.json")), None)
     if path is None:
         return {}
     try:
