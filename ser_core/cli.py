@@ -1,5 +1,6 @@
 """The ``ser`` command: each subcommand a few lines over the package."""
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -7,9 +8,12 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from ser_core.errors import SerError
+from ser_core.files import text
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from ser_core.data.corpora import Reading
 
 
 def _with(app: typer.Typer, **groups: typer.Typer) -> typer.Typer:
@@ -39,12 +43,17 @@ Out = Annotated[Path | None, typer.Option(help="Write the table here, too, as .c
 Corpora = Annotated[Path, typer.Option(envvar="SER_DATA", help="Folder of the corpora; <corpus>/ is made in it.")]
 
 
+_LONGEST = 1_000  # of an error message, in letters
+
 # Modules of the extra `features`; what else may be missing comes with `train`.
 _FEATURES = ("librosa", "noisereduce", "opensmile", "parselmouth", "pyarrow", "requests")
 
 
 def main() -> None:
     """Run ``ser``; bad input becomes one line on standard error and exit status 2."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a terminal whose encoding lacks a script shows its letters as escapes
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
     except SerError as error:
@@ -57,19 +66,35 @@ def main() -> None:
         _fail(f"this needs {name}, which is not installed; get it with: pip install 'ser-core[{extra}]'")
     except OSError as error:  # a folder that may not be written to, a disk that is full
         _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+    except MemoryError as error:
+        _fail(f"the memory is not enough ({str(error) or 'no size given'})")
+    except Exception as error:
+        if "TerminatedWorker" in type(error).__name__:
+            _fail("a worker process was ended, by too little memory perhaps; the same command goes on, try --jobs 1")
+        if os.environ.get("SER_TRACEBACK"):
+            raise
+        _fail(f"internal fault, {type(error).__name__}: {error}; please report it, SER_TRACEBACK=1 shows where", 70)
     except SystemExit as stop:
         if stop.code == 130:  # Typer's word for Ctrl-C
             print("ser: interrupted; fetch, features, transcribe and run go on where they stopped", file=sys.stderr)
         raise
 
 
-def _fail(message: str) -> NoReturn:
-    print(f"ser: {' '.join(message.split())}", file=sys.stderr)
-    raise SystemExit(2)
+def _fail(message: str, status: int = 2) -> NoReturn:
+    message = text.shown(" ".join(message.split()))
+    if len(message) > _LONGEST:
+        message = f"{message[: _LONGEST // 2]} [...] {message[-_LONGEST // 2 :]}"
+    print(f"ser: {message}", file=sys.stderr)
+    raise SystemExit(status)
 
 
 def _note(line: str) -> None:
-    print(f"ser: {line}", file=sys.stderr)
+    print(f"ser: {text.shown(line)}", file=sys.stderr)
+
+
+def _print(lines: str) -> None:
+    """Print lines without what acts on a terminal, which names of somebody else's files may hold."""
+    print("\n".join(map(text.shown, lines.split("\n"))))
 
 
 def _bars() -> bool:
@@ -84,16 +109,16 @@ def _is_csv(name: str) -> bool:
 def _show(problems: "pd.DataFrame") -> None:
     """Print what is wrong with a row or recording of somebody's own CSV on standard error."""
     for problem in problems.itertuples():
-        print(f"{problem.path}: {problem.problem}: {problem.detail}", file=sys.stderr)
+        print(text.shown(f"{problem.path}: {problem.problem}: {problem.detail}"), file=sys.stderr)
 
 
-def _read_own(csv: str) -> "pd.DataFrame":
-    """Return the Clips table of somebody's own CSV."""
+def _read_own(csv: str) -> "Reading":
+    """Return somebody's own corpus, as read from its CSV."""
     from ser_core.data import corpora
 
     reading = corpora.local.read(Path(csv), progress=_bars())
     _show(reading.problems)
-    return reading.clips
+    return reading
 
 
 def _own_name(table: "pd.DataFrame") -> str:
@@ -113,7 +138,7 @@ def _own(csv: str, folder: Path | None) -> "tuple[str, Path, pd.DataFrame]":
         name, problems = corpora.own.add(Path(csv), corpora.KNOWN, progress=_bars())
         _show(problems)
         return name, Path(csv).parent, corpora.table(name)
-    table = _read_own(csv)
+    table = _read_own(csv).clips
     return _own_name(table), Path(csv).parent, table
 
 
@@ -191,29 +216,37 @@ def audit(
     dev: Annotated[bool, typer.Option(help="Make a dev part of each fold, too.")] = True,
     seed: Annotated[int, typer.Option(help="Seed of the folds.")] = 0,
     labels: Annotated[str, typer.Option(help="Label harmonisation, such as common4.")] = "native",
+    out: Annotated[
+        Path | None, typer.Option(help="Write every finding and pair of recordings here, too: .csv or .json.")
+    ] = None,
 ) -> None:
     """Report leaks, confounds and shortcuts of a corpus under a split; exit with status 1 if there are leaks."""
     from ser_core.data import audit as auditing
     from ser_core.data import cards, corpora, splits
     from ser_core.data.labels import harmonise
 
+    if out:
+        auditing.export.check_path(out)
     own = Path(clips).parent if _is_csv(clips) else corpora.folder_of(clips) if corpora.own.is_here(clips) else None
-    table = harmonise(_read_own(clips) if _is_csv(clips) else corpora.table(clips), labels)
+    reading = _read_own(clips) if _is_csv(clips) else None
+    table = harmonise(reading.clips if reading else corpora.table(clips), labels)
     # Before anything slow, so that a wrong protocol is told at once.
     number = int(n_folds) if n_folds.isdecimal() else n_folds
     made = splits.read(folds, table) if folds else splits.make(table, protocol, n_folds=number, seed=seed, dev=dev)
     levels = None
     if own:
-        duplicates = auditing.near_duplicates(table, own, progress=_bars())
-        levels = auditing.levels(table, own, progress=_bars())
+        duplicates, levels = auditing.heard(table, own, progress=_bars())
     else:
         from ser_core.systems import features as extraction
 
         duplicates = cards.duplicates(clips)
         if all(extraction.location(part, "levels").is_file() for part in corpora.parts(clips)):
             levels = extraction.load(clips, "levels")
-    report = auditing.audit(table, made, levels=levels, duplicates=duplicates)
-    print(report.to_text())
+    recordings = reading.files if reading else None
+    report = auditing.audit(table, made, levels=levels, duplicates=duplicates, recordings=recordings)
+    if out:
+        auditing.export.write(report, out, reading.problems if reading else None)
+    _print(report.to_text())
     if len(report.leaks):
         raise typer.Exit(1)
 
@@ -342,7 +375,9 @@ def run(
 
     loaded = configuration.load(experiment)
     for row in loaded.refused.itertuples():
-        print(f"refused: {row.corpus} {row.what}: {row.reason}", file=sys.stderr)
+        print(text.shown(f"refused: {row.corpus} {row.what}: {row.reason}"), file=sys.stderr)
+    for line in configuration.left_out(loaded):
+        _note(line)
     made = runner.run(loaded, only=only, systems=system or (), jobs=jobs, progress=_bars(), note=_note)
     print(f"{loaded.name}: {len(made)} Runs made, {len(loaded.systems)} systems in the experiment")
 
@@ -393,14 +428,14 @@ def score(
             "a probability p_<class> of each class."
         ),
     ],
-    resamples: Annotated[int, typer.Option(min=100, help="Bootstrap resamples.")] = 10_000,
+    resamples: Annotated[int, typer.Option(min=100, max=1_000_000, help="Bootstrap resamples.")] = 10_000,
     level: Annotated[float, typer.Option(min=0.5, max=0.999, help="Level of the intervals.")] = 0.95,
 ) -> None:
     """Score predictions of any toolkit: metrics with intervals over speakers, floors, classes, speakers."""
     from ser_core.evaluation import score_sheet
     from ser_core.evaluation.predictions import read
 
-    print(score_sheet.sheet(read(predictions), n_resamples=resamples, level=level))
+    _print(score_sheet.sheet(read(predictions), n_resamples=resamples, level=level))
 
 
 if __name__ == "__main__":

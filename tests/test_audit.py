@@ -1,4 +1,5 @@
 import io
+import json
 
 import librosa
 import numpy as np
@@ -11,9 +12,19 @@ from sklearn.metrics import mutual_info_score, recall_score
 
 from ser_core import paths
 from ser_core.data import audio, corpora, splits, synthetic
-from ser_core.data.audit import audit, confounding, effective_speakers, near_duplicates, shortcuts
+from ser_core.data.audit import (
+    audit,
+    confounding,
+    effective_speakers,
+    export,
+    heard,
+    names,
+    near_duplicates,
+    shortcuts,
+)
 from ser_core.data.audit import levels as levels_of
 from ser_core.data.audit.duplicates import _mel_power
+from ser_core.data.labels import harmonise
 from ser_core.errors import SerError
 from ser_core.evaluation import floors
 
@@ -221,7 +232,7 @@ def test_a_planted_acoustic_shortcut_is_found(name):
         }
     )
     report = audit(clips, splits.make(clips, "speaker", n_folds=4), levels=levels)
-    assert checks(report, "note") & {f"shortcut by {n}" for n in ("duration", "loudness", "silence")} == {
+    assert checks(report, "confound") & {f"shortcut by {n}" for n in ("duration", "loudness", "silence")} == {
         f"shortcut by {name}"
     }
     assert report.shortcuts.loc[name, "uar"] > 0.95
@@ -309,3 +320,92 @@ def test_mel_bands_are_those_of_librosa():
 
 def test_levels_are_those_of_each_recording(planted, levels):
     pd.testing.assert_frame_equal(levels_of(*planted), levels, check_names=False)
+
+
+def test_strong_shortcuts_of_sound_and_of_bookkeeping_are_confounds(planted, levels):
+    clips = clean(planted[0])
+    folds = splits.make(clips, "clip", n_folds=3)
+    number = clips["emotion"].rank(method="dense").to_numpy()
+    told = clips.assign(duration_s=number)
+    assert checks(audit(told, folds), "confound") >= {"shortcut by duration"}
+    # As a tree of its own finds it: the class is a function of the duration.
+    assert audit(told, folds).shortcuts.at["duration", "uar"] == 1.0
+    many = synthetic.clips(repetitions=8)
+    codes = many["emotion"].map(synthetic.EMOTIONS.index)
+    weak = many.assign(duration_s=1 + codes.where(np.random.default_rng(0).random(len(many)) < 0.2, 9))
+    report = audit(weak, splits.make(weak, "speaker", n_folds=4))
+    gain = report.shortcuts.at["duration", "uar"] - 0.25
+    assert 0.1 <= gain < 0.25 * 0.75 and "shortcut by duration" in checks(report, "note")
+    endings = np.where(clips["emotion"] == clips["emotion"].iloc[0], ".wav", ".flac")
+    report = audit(clips.assign(path=clips["path"].str[:-4] + endings), folds)
+    assert "shortcut by file format" in checks(report, "confound")
+    assert report.shortcuts.at["file format", "uar"] == 0.5  # one class of four alone, one of the three others
+    facts = pd.DataFrame({"rate": 16_000 * number, "channels": 1}, index=clips.index)
+    report = audit(clips, folds, levels=levels, recordings=facts)
+    assert "shortcut by sampling rate" in checks(report, "confound") and "channels" not in report.shortcuts.index
+
+
+def test_speakers_of_two_genders_and_names_nearly_alike_are_noted(planted):
+    clips = clean(planted[0])
+    speakers = sorted(clips["speaker"].unique())
+    other = clips.assign(
+        gender=clips["gender"]
+        .mask(clips.index == clips.index[0], "female")
+        .where(clips.index != clips.index[1], "male"),
+        speaker=clips["speaker"].mask(clips.index == clips.index[2], speakers[0].replace("s0", "s00") + "."),
+        emotion=clips["emotion"].mask(clips.index == clips.index[3], "angryy"),
+    )
+    found = names.findings(other)
+    assert [row[0] for row in found] == ["contradicting genders", "near-equal speakers", "near-equal emotions"]
+    assert names.findings(clips) == []
+    assert found[0][3].startswith("1 of 5 speakers have clips of both genders")
+    assert "'angry' and 'angryy' may be one" in found[2][3]
+
+
+def test_what_a_harmonisation_leaves_out_is_counted():
+    clips = corpora.table("emodb")
+    (row,) = [row for row in names.findings(harmonise(clips, "common4")) if row[0] == "labels left out"]
+    lost = clips["emotion"].isin(["boredom", "disgust", "fear"]).sum()
+    assert row[3].startswith(f"emodb: {lost} of 535 clips (") and row[4] == lost / 535
+
+
+def test_pairs_that_contradict_come_first_and_everything_is_exported(planted, duplicates, tmp_path):
+    clips, folder = planted
+    wrong = clips.assign(emotion=clips["emotion"].mask(clips.index == duplicates["clip_b"].iloc[-1], "happyy"))
+    report = audit(wrong, splits.make(wrong, "clip", n_folds=3), duplicates=duplicates)
+    assert report.pairs["emotion_a"].iloc[0] != report.pairs["emotion_b"].iloc[0]
+    assert len(report.pairs) >= len(duplicates)
+    problems = pd.DataFrame({"path": ["a.wav"], "problem": ["missing file"], "detail": ["\x1b[2J, \u0627"]})
+    for name in ("a.csv", "a.JSON"):
+        export.write(report, tmp_path / name, problems)
+    table = pd.read_csv(tmp_path / "a.csv")
+    assert len(table) == len(report.findings) + len(report.pairs) + 1
+    found = json.loads((tmp_path / "a.JSON").read_text(encoding="utf-8"))
+    assert len(found["pairs"]) == len(report.pairs) and found["problems"][0]["detail"] == "\x1b[2J, \u0627"
+    assert {row["shortcut"]: row["uar"] for row in found["shortcuts"]} == pytest.approx(
+        report.shortcuts["uar"].to_dict()
+    )
+    with pytest.raises(SerError, match="findings are written as .csv or .json, not as '.txt'"):
+        export.write(report, tmp_path / "a.txt")
+
+
+def test_what_was_heard_is_kept_until_a_sound_changes(planted, duplicates, levels, tmp_path, monkeypatch):
+    clips, folder = planted
+    monkeypatch.setenv("SER_CACHE", str(tmp_path))
+    count, read = [], audio.read
+    monkeypatch.setattr(audio, "read", lambda path: count.append(path) or read(path))
+    pairs, measured = heard(clips, folder)
+    assert len(count) == len(clips)  # each once
+    pd.testing.assert_frame_equal(measured, levels.sort_index(), check_names=False)
+    assert {tuple(row) for row in pairs[["clip_a", "clip_b", "kind"]].to_numpy()} == {
+        tuple(row) for row in near_duplicates(clips, folder)[["clip_a", "clip_b", "kind"]].to_numpy()
+    }
+    count.clear()
+    for again, first in zip(heard(clips, folder), (pairs, measured), strict=True):
+        pd.testing.assert_frame_equal(again, first)
+    assert not count
+    next((tmp_path / "audit").glob("*.pairs.parquet")).write_bytes(b"PAR1")
+    heard(clips, folder)
+    assert len(count) == len(clips)
+    heard(clips.assign(sha256=clips["sha256"].str[::-1]), folder)
+    assert len(count) == 2 * len(clips)

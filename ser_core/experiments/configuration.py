@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from ser_core.data import corpora, splits, transcripts
+from ser_core.data import corpora, labels, splits, transcripts
+from ser_core.data.audit.names import left_out as clips_left_out
 from ser_core.errors import RefusalError, SerError
 from ser_core.experiments.fold import clips_of, divide, division
 from ser_core.experiments.specs import ClassicalSystem, LateFusion, NetworkSystem, System
@@ -113,6 +114,20 @@ def load(path: Path | str) -> Experiment:
         tuple(systems),
         pd.DataFrame(problems + refused, columns=["corpus", "what", "reason"]).drop_duplicates(ignore_index=True),
     )
+
+
+def left_out(experiment: Experiment) -> list[str]:
+    """Return a line for each corpus of which the label harmonisation of an experiment leaves clips out.
+
+    Args:
+        experiment: From `load`.
+    """
+    used = {(corpus, system.labels) for system in experiment.systems for corpus in corpora.parts(system.corpus)}
+    found = []
+    for corpus, name in sorted(used):
+        clips = labels.harmonise(corpora.table(corpus), name)
+        found += [f"{name}: {line}" for line, _ in clips_left_out(clips)]
+    return found
 
 
 def _own_corpora(path: Path, listed: object) -> tuple[object, list[dict]]:

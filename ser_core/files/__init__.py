@@ -36,6 +36,13 @@ def lock(*parts: str) -> FileLock:
     return FileLock(path)
 
 
+def _umask() -> int:
+    """Return which permissions files are made without."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Give a temporary path beside ``path`` and rename it on success; on failure nothing is left.
@@ -61,8 +68,13 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        temporary.chmod(0o644)
+        temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        # A full disk, as pyarrow tells it, has no name.
+        raise SerError(f"{path}: cannot be written ({' '.join(str(error).split())})") from error
     finally:
         temporary.unlink(missing_ok=True)
 

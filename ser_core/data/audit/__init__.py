@@ -7,17 +7,30 @@ import pandas as pd
 
 from ser_core.data import clips as clips_table
 from ser_core.data import splits
+from ser_core.data.audit import export, names
 from ser_core.data.audit.confounds import confounding, effective_speakers, shortcuts
-from ser_core.data.audit.duplicates import levels, near_duplicates
+from ser_core.data.audit.duplicates import heard, levels, near_duplicates
 from ser_core.errors import SerError
 
-__all__ = ["Report", "audit", "confounding", "effective_speakers", "levels", "near_duplicates", "shortcuts"]
+__all__ = [
+    "Report",
+    "audit",
+    "confounding",
+    "effective_speakers",
+    "export",
+    "heard",
+    "levels",
+    "near_duplicates",
+    "shortcuts",
+]
 
 SEVERITIES = ("leak", "confound", "note")
 # Pairs of parts to compare; shares are of the first part's clips.
 _PAIRS = (("test", "train"), ("test", "dev"), ("dev", "train"))
 # Above these a finding is a confound: share of the label's entropy, and UAR of a look-up beyond chance.
 _SHARE, _LOOKUP_GAIN = 0.05, 0.10
+# Duration, loudness and silence may be honest cues, as long as they do not go this far from chance to certainty.
+_STRONG = 0.25
 # A class with fewer speakers than this cannot carry an interval over speakers (see `ser_core.evaluation.intervals`).
 _FEW_SPEAKERS = 3.0
 
@@ -34,6 +47,7 @@ class Report:
         confounding: As from `confounding`.
         effective_speakers: As from `effective_speakers`.
         shortcuts: As from `shortcuts`.
+        pairs: Clips that hold the same sound: clip_a, clip_b, kind, similarity, and of each its speaker and emotion.
     """
 
     title: str
@@ -41,6 +55,7 @@ class Report:
     confounding: pd.DataFrame
     effective_speakers: pd.DataFrame
     shortcuts: pd.DataFrame
+    pairs: pd.DataFrame
 
     @property
     def leaks(self) -> pd.DataFrame:
@@ -71,6 +86,7 @@ def audit(
     *,
     levels: pd.DataFrame | None = None,
     duplicates: pd.DataFrame | None = None,
+    recordings: pd.DataFrame | None = None,
 ) -> Report:
     """Look for leaks, confounds and shortcuts in a corpus as divided by folds.
 
@@ -84,6 +100,8 @@ def audit(
         levels: Index clip, columns as in `ser_core.data.audio.levels`, for the shortcuts loudness and silence.
         duplicates: Pairs of recordings that hold the same sound, as from `near_duplicates`; without it only
             recordings with equal ``sha256`` are found.
+        recordings: Index clip, columns rate and channels, as of `ser_core.data.corpora.Reading`, for the shortcuts
+            sampling rate and channels.
 
     Returns:
         The report.
@@ -104,7 +122,7 @@ def audit(
         )
     told = confounding(clips)
     speakers = effective_speakers(clips)
-    scores = shortcuts(clips, folds, levels)
+    scores = shortcuts(clips, folds, levels, recordings)
     pairs = _recordings(clips, duplicates)
     rows = [
         *_overlaps(clips, folds),
@@ -115,12 +133,13 @@ def audit(
         *_absent_classes(clips, folds),
         *_duplicates(clips, pairs),
         *_unknown(clips),
+        *names.findings(clips),
     ]
     findings = pd.DataFrame(rows, columns=["check", "severity", "fold", "detail", "value"])
     findings = findings.astype({"check": "str", "severity": "str", "fold": "Int64", "detail": "str", "value": float})
     order = findings["severity"].map({name: i for i, name in enumerate(SEVERITIES)}).sort_values(kind="stable").index
     title = f"{clips_table.describe(clips)}; protocol '{folds.attrs.get('protocol', 'unknown')}'"
-    return Report(title, findings.loc[order].reset_index(drop=True), told, speakers, scores)
+    return Report(title, findings.loc[order].reset_index(drop=True), told, speakers, scores, _described(clips, pairs))
 
 
 def _overlaps(clips: pd.DataFrame, folds: pd.DataFrame) -> list[tuple]:
@@ -152,11 +171,23 @@ def _recordings(clips: pd.DataFrame, duplicates: pd.DataFrame | None) -> pd.Data
     pairs = [
         pair for group in known.groupby(known).groups.values() for pair in itertools.combinations(sorted(group), 2)
     ]
-    same = pd.DataFrame(pairs, columns=["clip_a", "clip_b"], dtype="str").assign(kind="exact")
+    same = pd.DataFrame(pairs, columns=["clip_a", "clip_b"], dtype="str").assign(kind="exact", similarity=1.0)
     if duplicates is not None:
         inside = duplicates["clip_a"].isin(clips.index) & duplicates["clip_b"].isin(clips.index)
-        same = pd.concat([same, duplicates.loc[inside, ["clip_a", "clip_b", "kind"]]])
+        same = pd.concat([same, duplicates.loc[inside, [*same.columns]]])
     return same.drop_duplicates(["clip_a", "clip_b"], ignore_index=True)
+
+
+def _described(clips: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
+    """Return the pairs with who speaks and which emotion it is, those that contradict themselves first."""
+    facts = {
+        f"{name}_{side}": clips[name].reindex(pairs[f"clip_{side}"]).to_numpy()
+        for name in ("speaker", "emotion")
+        for side in "ab"
+    }
+    found = pairs.assign(**facts)
+    differ = (found["emotion_a"] != found["emotion_b"]) * 2 + (found["speaker_a"] != found["speaker_b"])
+    return found.loc[differ.sort_values(ascending=False, kind="stable").index].reset_index(drop=True)
 
 
 def _shared_recordings(folds: pd.DataFrame, pairs: pd.DataFrame) -> list[tuple]:
@@ -206,10 +237,14 @@ def _few_speakers(speakers: pd.DataFrame) -> list[tuple]:
 
 def _looked_up(scores: pd.DataFrame) -> list[tuple]:
     """Return a finding for each shortcut well above chance; duration and loudness may be honest cues."""
+
+    def is_cue(name: str, row) -> bool:
+        return name in ("duration", "loudness", "silence") and row.uar < row.chance + _STRONG * (1 - row.chance)
+
     return [
         (
             f"shortcut by {name}",
-            "note" if name in ("duration", "loudness", "silence") else "confound",
+            "note" if is_cue(name, row) else "confound",
             None,
             f"the {name} alone gives UAR {row.uar:.3f} (chance {row.chance:.3f})",
             row.uar,
@@ -234,7 +269,7 @@ def _duplicates(clips: pd.DataFrame, pairs: pd.DataFrame) -> list[tuple]:
         name: int((clips[name].loc[pairs["clip_a"]].to_numpy() != clips[name].loc[pairs["clip_b"]].to_numpy()).sum())
         for name in ("speaker", "emotion")
     }
-    first = pairs.iloc[0]
+    first = _described(clips, pairs).iloc[0]
     detail = (
         f"{len(pairs)} pairs of clips hold the same sound ({(pairs['kind'] == 'exact').sum()} exact), "
         f"{differ['speaker']} of them under two speakers and {differ['emotion']} under two emotions; first "

@@ -77,16 +77,24 @@ def effective_speakers(clips: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def shortcuts(clips: pd.DataFrame, folds: pd.DataFrame, levels: pd.DataFrame | None = None) -> pd.DataFrame:
+def shortcuts(
+    clips: pd.DataFrame,
+    folds: pd.DataFrame,
+    levels: pd.DataFrame | None = None,
+    recordings: pd.DataFrame | None = None,
+) -> pd.DataFrame:
     """Score what a model can reach by a single fact about a clip.
 
     Looked up in the train part: the commonest emotion of the clip's speaker, sentence, session or gender. Fitted on the
-    train part: a decision tree with two leaves a class on the duration, the level, or the silence at both ends.
+    train part: a decision tree with two leaves a class on the duration, the level, the silence at both ends, or what
+    comes with the file: sampling rate, channels, format.
 
     Args:
         clips: A Clips table.
         folds: Folds of it.
         levels: Index clip, columns as in `ser_core.data.audio.levels`; without it loudness and silence are left out.
+        recordings: Index clip, columns rate and channels; without it sampling rate and channels are left out. They,
+            and the format of the files, are left out where all clips have the same.
 
     Returns:
         Index shortcut: ``uar`` of the pooled test predictions in [0, 1], ``chance`` (1 / number of classes in the
@@ -101,6 +109,7 @@ def shortcuts(clips: pd.DataFrame, folds: pd.DataFrame, levels: pd.DataFrame | N
     features = {"duration": clips[["duration_s"]]}
     if levels is not None:
         features |= {name: levels[list(columns)] for name, columns in _LEVELS.items()}
+    features |= _bookkeeping(clips, recordings)
     for name, values in features.items():
         known = values.reindex(clips.index).dropna()
         if len(known):
@@ -115,6 +124,16 @@ def shortcuts(clips: pd.DataFrame, folds: pd.DataFrame, levels: pd.DataFrame | N
             "n_clips": len(table),
         }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("shortcut")
+
+
+def _bookkeeping(clips: pd.DataFrame, recordings: pd.DataFrame | None) -> dict[str, pd.DataFrame]:
+    """Return what comes with the files rather than with the speech, as numbers, where it is not the same in all."""
+    found = {"file format": clips["path"].str.lower().str.extract(r"\.(\w+)$")[0]} if "path" in clips else {}
+    if recordings is not None and len(recordings):
+        found |= {"sampling rate": recordings["rate"], "channels": recordings["channels"]}
+    return {
+        name: values.rank(method="dense").to_frame() for name, values in found.items() if values.dropna().nunique() > 1
+    }
 
 
 def _fitted(emotions: pd.Series, folds: pd.DataFrame, values: pd.DataFrame) -> pd.DataFrame:

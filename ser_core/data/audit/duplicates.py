@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ser_core import files, paths
 from ser_core.data import audio, corpora
+from ser_core.errors import SerError
 
 THRESHOLD = 0.6
 """Similarity from which two recordings count as the same.
@@ -23,6 +25,8 @@ _FIRST_PASS = 0.12  # different recordings stay under it as a rule, a third of a
 _SHARED_S = 0.4  # a shorter stretch in common is no evidence
 _MEL_RATE, _MEL_HOP, _MEL_BANDS = 16_000, 400, 10
 _FFT, _WINDOW = 1_024, 800
+_CANDIDATES = 20
+_VERSION = 1  # of what `heard` keeps: count it up when what is computed changes
 
 
 def near_duplicates(
@@ -30,7 +34,7 @@ def near_duplicates(
     folder: Path | None = None,
     *,
     threshold: float = THRESHOLD,
-    candidates: int | None = 20,
+    candidates: int | None = _CANDIDATES,
     progress: bool = False,
 ) -> pd.DataFrame:
     """Find recordings that hold the same sound.
@@ -58,9 +62,16 @@ def near_duplicates(
     Raises:
         SerError: If a recording is not there or cannot be read.
     """
-    paths = [corpora.audio_path(row, folder) for _, row in clips.iterrows()]
-    heard = _in_threads(_listen, paths, "listen", progress)
-    hashes, images, waves = zip(*heard, strict=True)
+    recordings = [corpora.audio_path(row, folder) for _, row in clips.iterrows()]
+    listened = _in_threads(_listen, recordings, "listen", progress)
+    return _found(clips, listened, threshold, candidates, progress)
+
+
+def _found(
+    clips: pd.DataFrame, listened: Sequence, threshold: float, candidates: int | None, progress: bool
+) -> pd.DataFrame:
+    """Return what `near_duplicates` does, from what was listened to."""
+    hashes, images, waves = zip(*listened, strict=True)
     rows = {}
     for keys in (clips["sha256"].to_numpy(), hashes):
         for group in _same(keys):
@@ -92,12 +103,53 @@ def levels(clips: pd.DataFrame, folder: Path | None = None, *, progress: bool = 
     Raises:
         SerError: If a recording is not there or cannot be read.
     """
-    paths = [corpora.audio_path(row, folder) for _, row in clips.iterrows()]
-    return pd.DataFrame(_in_threads(_levels, paths, "measure", progress), index=clips.index)
+    recordings = [corpora.audio_path(row, folder) for _, row in clips.iterrows()]
+    return pd.DataFrame(_in_threads(_levels, recordings, "measure", progress), index=clips.index)
+
+
+def heard(
+    clips: pd.DataFrame, folder: Path | None = None, *, progress: bool = False
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return `near_duplicates` and `levels` of a corpus, each recording decoded once, and kept in the cache.
+
+    What is in the cache holds as long as the clips have the same ids and the same samples (``sha256``).
+
+    Args:
+        clips: A Clips table of one corpus, with ``path``.
+        folder: The corpus folder that the paths start from; by default ``$SER_DATA/<corpus>``.
+        progress: Show progress bars.
+
+    Returns:
+        The pairs, and the levels.
+
+    Raises:
+        SerError: If a recording is not there or cannot be read.
+    """
+    clips = clips.sort_index()
+    kept = None
+    if clips["sha256"].notna().all():
+        key = files.digest(_VERSION, THRESHOLD, _CANDIDATES, clips["sha256"].to_dict())
+        kept = [paths.cache() / "audit" / f"{key}.{name}.parquet" for name in ("pairs", "levels")]
+        try:
+            return files.read_parquet(kept[0]), files.read_parquet(kept[1], index="clip")
+        except SerError:
+            pass  # not there, or damaged: listen
+    recordings = [corpora.audio_path(row, folder) for _, row in clips.iterrows()]
+    both = _in_threads(_both, recordings, "listen", progress)
+    pairs = _found(clips, [one for one, _ in both], THRESHOLD, _CANDIDATES, progress)
+    measured = pd.DataFrame([one for _, one in both], index=clips.index)
+    for table, path in zip((pairs, measured), kept or (), strict=False):
+        files.write_parquet(table, path)
+    return pairs, measured
 
 
 def _levels(path: Path) -> dict[str, float]:
     return audio.levels(*audio.read(path))
+
+
+def _both(path: Path) -> tuple[tuple, dict[str, float]]:
+    samples, rate = audio.read(path)
+    return _listened(samples, rate), audio.levels(samples, rate)
 
 
 def _in_threads(function: Callable, given: Sequence, what: str, progress: bool) -> list:
@@ -117,7 +169,10 @@ def _same(keys: Sequence) -> list[np.ndarray]:
 
 def _listen(path: Path) -> tuple[str | None, np.ndarray, np.ndarray]:
     """Return of the trimmed sound: a hash (None if silent), a unit log-mel image, and a unit 8 kHz wave."""
-    samples, rate = audio.read(path)
+    return _listened(*audio.read(path))
+
+
+def _listened(samples: np.ndarray, rate: int) -> tuple[str | None, np.ndarray, np.ndarray]:
     x = audio.resample(audio.trim_silence(samples, rate), rate, _MEL_RATE)
     if not np.any(x):
         return None, np.zeros((_MEL_BANDS, 0), np.float32), np.zeros(0, np.float32)
