@@ -198,7 +198,7 @@ def card(
         print(cards.write(corpus, folder, progress=_bars()))
     else:
         cards.load(corpus)
-        print(cards.path(corpus).read_text(), end="")
+        print(cards.path(corpus).read_text(encoding="utf-8"), end="")
 
 
 @app.command()

@@ -200,7 +200,7 @@ def execute(chapter: Chapter, output: Path, *, parameters: Mapping[str, object] 
             notebook.metadata["ser"] = facts
             del notebook.metadata["papermill"]
             with files.replacing(output) as temporary:
-                temporary.write_text(nbformat.writes(notebook))
+                temporary.write_text(nbformat.writes(notebook), encoding="utf-8")
             return facts
         number, first_line = _last_started(nbformat.read(progress, as_version=4))
     raise SerError(f"{chapter.path}, code cell {number} ({first_line}): {reason}")
@@ -351,7 +351,7 @@ def _pair(chapters: Notebooks) -> None:
     """Write the .ipynb beside each chapter, without outputs."""
     for chapter in map(read, chapters):
         with files.replacing(chapter.path.with_suffix(".ipynb")) as temporary:
-            temporary.write_text(chapter.paired())
+            temporary.write_text(chapter.paired(), encoding="utf-8")
 
 
 @app.command("format")
@@ -367,7 +367,7 @@ def _format(chapters: Notebooks) -> None:
 def _status(executed: Notebooks, output: Output) -> None:
     """Write the page about how the chapters were executed."""
     with files.replacing(output) as temporary:
-        temporary.write_text(status(executed))
+        temporary.write_text(status(executed), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import ast
 import hashlib
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral
@@ -379,6 +380,8 @@ def _cell(value: object, how: Format = "", reasons: bool = True) -> str:
         written = "–"
     else:
         written = how(value) if callable(how) else format(value, how)
+    # A name from somebody's file must not become a part of the page; an address in angle brackets may.
+    written = re.sub(r"<(?!https?://)(?=[A-Za-z/!?])", "&lt;", written)
     return written.replace("|", r"\|").replace("\n", " ")
 
 

@@ -159,7 +159,7 @@ def check(root: Path) -> list[str]:
     for path in sorted(
         [*root.glob("book/*.md"), *root.glob("notebooks/*.md"), *root.glob("data_cards/*.md"), root / "README.md"]
     ):
-        page, name = read(path.read_text()), path.relative_to(root)
+        page, name = read(path.read_text(encoding="utf-8")), path.relative_to(root)
         wrong += [f"{name}:{line}: '{number}' is typed; glue it from a chapter" for line, number in page.typed]
         for line, document, key in page.uses:
             here = root / "book/chapters" / f"{path.stem}.ipynb"

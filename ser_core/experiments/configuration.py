@@ -11,6 +11,7 @@ import pandas as pd
 from ser_core.data import corpora, labels, splits, transcripts
 from ser_core.data.audit.names import left_out as clips_left_out
 from ser_core.errors import RefusalError, SerError
+from ser_core.experiments import wellformed
 from ser_core.experiments.fold import clips_of, divide, division
 from ser_core.experiments.specs import ClassicalSystem, LateFusion, NetworkSystem, System
 from ser_core.files import yamlfile
@@ -92,12 +93,14 @@ def load(path: Path | str) -> Experiment:
     content = yamlfile.read(path)
     if not isinstance(content, dict):
         raise SerError(f"{path}: expected a mapping with the fields {sorted(FIELDS)}")
-    if unknown := sorted(set(content) - set(FIELDS)):
+    if unknown := sorted(map(str, set(content) - set(FIELDS))):
         raise SerError(f"{path}: unknown fields {unknown}; expected some of {sorted(FIELDS)}")
     if missing := sorted(set(FIELDS) - set(_DEFAULTS) - set(content)):
         raise SerError(f"{path}: lacks the fields {missing}")
     if content["name"] != path.stem:
         raise SerError(f"{path}: its name is '{content['name']}', not that of the file, '{path.stem}'")
+    wellformed.check_own_name(path)
+    wellformed.check(path, content)
     spec = _DEFAULTS | content
     spec["corpora"], problems = _own_corpora(path, spec["corpora"])
     spec["corpora"] = _pairs(path, spec)
@@ -243,6 +246,7 @@ def _check_fusion(path: Path, name: str, fusion: object) -> None:
     members = fusion["members"]
     if not isinstance(members, list) or not members or not all(isinstance(member, str) for member in members):
         raise SerError(f"{path}: fusion '{name}': 'members' is a list of at least one name, not {members!r}")
+    wellformed.check_fusion(path, name, fusion)
     if wrong := [member for member in members if set("{}") & set(re.sub(r"\{(corpus|protocol)\}", "", member))]:
         raise SerError(f"{path}: fusion '{name}': only {{corpus}} and {{protocol}} stand in braces, not as in {wrong}")
     if fusion["rule"] not in registry.RULES:
@@ -331,8 +335,6 @@ def _check_names(path: Path, spec: dict, given: set[str]) -> None:
         "normalisations": classifiers.NORMALISATIONS,
     }
     if instead := [key for key in ("networks", "fusions") if spec[key]]:
-        if not all(isinstance(spec[key], dict) for key in ("networks", "recipe", "fusions")):
-            raise SerError(f"{path}: 'networks', 'recipe' and 'fusions' are mappings from names to settings")
         if both := sorted({"features", "test_features", "models", "normalisations", "tune", *instead[1:]} & given):
             raise SerError(f"{path}: '{instead[0]}' stands for {both}; use one or the other")
         known = {key: known[key] for key in ("corpora", "protocols")}

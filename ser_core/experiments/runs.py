@@ -62,6 +62,9 @@ def versions() -> dict[str, str]:
 
 def folder(experiment: str, system: str) -> Path:
     """Return where a Run is, or would be."""
+    for name in (experiment, system):
+        if name in (".", "..") or "/" in name or "\\" in name:
+            raise SerError(f"'{name}' is a path; expected the name of an experiment or of a system")
     return paths.results() / "runs" / experiment / system
 
 

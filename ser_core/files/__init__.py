@@ -4,12 +4,13 @@ import contextlib
 import hashlib
 import json
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from ser_core import paths
 from ser_core.errors import SerError
@@ -34,6 +35,30 @@ def lock(*parts: str) -> FileLock:
     path = paths.cache() / "locks" / f"{digest(str(paths.results().resolve()), *parts)}.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
     return FileLock(path)
+
+
+@contextlib.contextmanager
+def alone(what: str, note=lambda line: print(f"ser: {line}", file=sys.stderr)) -> Iterator[None]:
+    """Keep other processes from doing the same at the same time; wait for the one that does, and say so.
+
+    Args:
+        what: What is done, such as ``features ravdess egemaps``.
+        note: Called with a line if another process is waited for.
+
+    Examples:
+        >>> with alone("an example"):
+        ...     pass
+    """
+    held = lock(what)
+    try:
+        held.acquire(timeout=0)
+    except Timeout:
+        note(f"waiting for another process that makes: {what}")
+        held.acquire()
+    try:
+        yield
+    finally:
+        held.release()
 
 
 def _umask() -> int:
@@ -156,7 +181,7 @@ def read_parquet(path: Path, index: str | None = None) -> pd.DataFrame:
     try:
         # Without pandas's own notes, which would turn columns of files that others wrote into an index.
         table = pq.read_table(path).to_pandas(ignore_metadata=True)
-    except (pa.ArrowInvalid, OSError) as error:
+    except (pa.ArrowException, OSError, ValueError, TypeError) as error:
         reason = str(error).splitlines()[0]
         raise SerError(f"{path}: not a readable parquet file ({reason}); delete it and make it again") from error
     if index is not None:
@@ -178,15 +203,22 @@ def read_metadata(path: Path) -> dict:
     reading.notice(path)
     try:
         metadata = pq.read_schema(path).metadata or {}
-    except (pa.ArrowInvalid, OSError) as error:
+    except (pa.ArrowException, OSError) as error:
         raise SerError(f"{path}: not a readable parquet file ({str(error).splitlines()[0]})") from error
-    return json.loads(metadata.get(_METADATA_KEY, b"{}"))
+    try:
+        found = json.loads(metadata.get(_METADATA_KEY, b"{}"))
+    except ValueError as error:
+        raise SerError(f"{path}: its notes are not valid JSON ({error}); delete it and make it again") from error
+    if not isinstance(found, dict):
+        raise SerError(f"{path}: its notes are {type(found).__name__}, not facts by name; delete it and make it again")
+    return found
 
 
 def write_json(value: dict, path: Path) -> None:
     """Write JSON with sorted keys, whole or not at all."""
     with replacing(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+        text = json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+        temporary.write_text(text, encoding="utf-8")
 
 
 def sha256(path: Path) -> str:

@@ -20,7 +20,7 @@ def record(log: str) -> None:
     Args:
         log: A file to append to, one absolute path a line, each once.
     """
-    lines = open(log, "a", buffering=1)  # open as long as the process lives
+    lines = open(log, "a", buffering=1, encoding="utf-8", errors="surrogateescape")  # open as long as the process lives
     seen: set[str] = set()
 
     def hook(event: str, arguments: tuple) -> None:
@@ -58,7 +58,7 @@ def check(declared: Sequence[str], log: Path, root: Path, results: Path) -> None
     Raises:
         SerError: If a file was read that nothing declared covers, or no file of something declared was read.
     """
-    opened = [Path(line).resolve() for line in log.read_text().splitlines()]
+    opened = [Path(line).resolve() for line in log.read_text(encoding="utf-8", errors="surrogateescape").splitlines()]
     bases = {results.resolve(): Path("results"), **{root.resolve() / name: Path(name) for name in WATCHED}}
     read = {name / path.relative_to(base) for path in opened for base, name in bases.items() if base in path.parents}
     covers = {path: {name for name in declared if Path(name) in (path, *path.parents)} for path in read}

@@ -134,6 +134,11 @@ def audit(
         *_duplicates(clips, pairs),
         *_unknown(clips),
         *names.findings(clips),
+        *(
+            ("folds leave out", "note", None, note, None)
+            for note in folds.attrs.get("notes", [])
+            if " are in no " in note
+        ),
     ]
     findings = pd.DataFrame(rows, columns=["check", "severity", "fold", "detail", "value"])
     findings = findings.astype({"check": "str", "severity": "str", "fold": "Int64", "detail": "str", "value": float})

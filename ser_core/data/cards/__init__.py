@@ -141,6 +141,6 @@ def write(name: str, folder: Path | None = None, *, progress: bool = True) -> Pa
         width=116,
     )
     with files.replacing(file) as temporary:
-        temporary.write_text(f"---\n{header}---\n\n{prose}")
+        temporary.write_text(f"---\n{header}---\n\n{prose}", encoding="utf-8")
     corpora.write_table(reading)
     return file

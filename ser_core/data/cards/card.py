@@ -60,13 +60,16 @@ def load(name: str) -> Card:
     if not file.is_file():
         raise SerError(f"{file}: no such card; run `ser card {name} --write`")
     try:
-        start, header, prose = file.read_text().split("---\n", 2)
+        start, header, prose = file.read_text(encoding="utf-8").split("---\n", 2)
     except ValueError as error:
         reason = " ".join(str(error).split())
         raise SerError(f"{file}: no YAML header between two lines of '---' at its start ({reason})") from error
     header = yamlfile.parse(header, file, above=1)
     if start or not isinstance(header, dict) or not {"declared", "measured"} <= header.keys():
         raise SerError(f"{file}: its header lacks 'declared' or 'measured'; run `ser card {name} --write`")
+    for part in ("declared", "measured"):
+        if not isinstance(header[part], dict):
+            raise SerError(f"{file}: '{part}' is no mapping of facts by name; run `ser card {name} --write`")
     return Card(header, prose.strip() + "\n")
 
 

@@ -1,5 +1,6 @@
 """A card as a reader sees it: what is declared beside what is measured, and the page of the book."""
 
+import re
 from collections.abc import Iterable
 
 import pandas as pd
@@ -7,6 +8,7 @@ import pandas as pd
 from ser_core.data import corpora
 from ser_core.data.cards.card import load
 from ser_core.errors import SerError
+from ser_core.files import text
 
 _FACTS = {
     "clips": "clips",
@@ -113,7 +115,7 @@ def render(name: str) -> str:
     if "one_emotion_speakers" in measured:
         lines.append(f"| speakers with one emotion only | | {measured['one_emotion_speakers']} |")
     lines += ["", card.prose]
-    if faults := [*_pairs(measured.get("duplicates", [])), *(f"`{text}`" for text in measured["problems"])]:
+    if faults := [*_pairs(measured.get("duplicates", [])), *map(_code, measured["problems"])]:
         lines += ["Found by our checks:", "", *(f"- {fault}" for fault in faults), ""]
     return "\n".join(lines)
 
@@ -121,4 +123,11 @@ def render(name: str) -> str:
 def _pairs(duplicates: list[dict]) -> list[str]:
     """Return one line for each pair of recordings that hold the same sound."""
     kinds = {"exact": "the same recording", "near": "the same sound in part or re-encoded"}
-    return [f"{kinds[pair['kind']]}: `{pair['clips'][0]}` and `{pair['clips'][1]}`" for pair in duplicates]
+    return [f"{kinds[pair['kind']]}: {_code(pair['clips'][0])} and {_code(pair['clips'][1])}" for pair in duplicates]
+
+
+def _code(words: str) -> str:
+    """Return a text as code, with as many backticks around it as it takes."""
+    words = text.shown(words)
+    fence = "`" * (1 + max((len(run) for run in re.findall("`+", words)), default=0))
+    return f"{fence} {words} {fence}" if "`" in words else f"`{words}`"

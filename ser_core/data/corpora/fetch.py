@@ -1,9 +1,12 @@
 """Getting a corpus: download with resume and checksum where it is public, the exact steps where it is not."""
 
 import hashlib
+import lzma
 import shutil
 import stat
+import time
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
@@ -14,6 +17,10 @@ from ser_core.errors import SerError
 
 _BLOCK = 1 << 16  # what is lost of a download that breaks off
 _TIMEOUT_S = 60
+_SLOWEST = 1_000  # bytes a second, over _TIMEOUT_S; a server that drips is waited for without end otherwise
+_LARGEST = 20 * 2**30  # bytes of a download whose size is not published
+_LARGEST_UNPACKED, _MOST_TIMES = 100 * 2**20, 50  # an archive may unpack to so many bytes, or so many times its size
+_DAMAGED = (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, zlib.error, lzma.LZMAError, NotImplementedError)
 _ACCESS = {
     "public": "to all, but has to be fetched by hand",
     "request": "by request only",
@@ -72,6 +79,7 @@ def download(item: Download, folder: Path, *, progress: bool = True) -> str:
             is kept), or if size or checksum are wrong (the part is removed).
     """
     import requests
+    import urllib3
     from tqdm import tqdm
 
     folder = Path(folder)
@@ -90,19 +98,27 @@ def download(item: Download, folder: Path, *, progress: bool = True) -> str:
                 pass  # the part is already whole, or longer than the file, which the check below finds
             else:
                 answer.raise_for_status()
+                if item.url.startswith("https:") and not answer.url.startswith("https:"):
+                    raise SerError(f"{item.url}: the server leads to {answer.url}, which is not encrypted; not fetched")
                 if answer.status_code != requests.codes.partial_content:
                     have = 0  # the server sends all of it again
-                total = have + int(answer.headers["Content-Length"]) if "Content-Length" in answer.headers else None
+                length = answer.headers.get("Content-Length", "")
+                total = have + int(length) if length.isdecimal() else None
+                most = item.size or _LARGEST
+                _check_size(item, total or 0, most, part)
                 bar = tqdm(
                     total=total, initial=have, unit="B", unit_scale=True, desc=item.filename, disable=not progress
                 )
                 with part.open("ab" if have else "wb") as file, bar:
-                    for block in answer.iter_content(_BLOCK):
+                    for block in _blocks(item, answer):
                         file.write(block)
                         bar.update(len(block))
+                        _check_size(item, file.tell(), most, part, " or more")
                 if total is not None and part.stat().st_size < total:
                     raise SerError(f"{item.url}: the connection broke; the same command goes on where it stopped")
-    except requests.RequestException as error:
+    except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:
+        if isinstance(error, SerError):
+            raise
         kept = "; the same command goes on where it stopped" if part.is_file() and part.stat().st_size else ""
         raise SerError(f"{item.url}: {_reason(error)}{kept}") from error
     if wrong := _wrong(item, part):
@@ -110,6 +126,31 @@ def download(item: Download, folder: Path, *, progress: bool = True) -> str:
         raise SerError(f"{item.url}: {wrong}; the download was removed, fetch again, or check the address")
     part.replace(target)
     return _digest(target, "sha256")
+
+
+def _blocks(item: Download, answer) -> Iterator[bytes]:
+    """Give what a server sends as it comes, and stop where it sends next to nothing."""
+    since, got = time.monotonic(), 0
+    # read1 does not wait for a whole block, as requests does.
+    while block := answer.raw.read1(_BLOCK):
+        yield block
+        got += len(block)
+        if (passed := time.monotonic() - since) > _TIMEOUT_S:
+            if got < _SLOWEST * passed:
+                raise SerError(
+                    f"{item.url}: {got} bytes came in {passed:.0f} s; the same command goes on where it stopped"
+                )
+            since, got = time.monotonic(), 0
+
+
+def _check_size(item: Download, size: int, most: int, part: Path, more: str = "") -> None:
+    """Stop a download that is larger than it is published to be, and remove it."""
+    if size > most:
+        part.unlink(missing_ok=True)
+        raise SerError(
+            f"{item.url}: wrong size: {size} bytes{more}, expected {most}; the download was removed, fetch again, or "
+            f"check the address"
+        )
 
 
 def _reason(error: Exception) -> str:
@@ -155,6 +196,7 @@ def unpack(archive: Path, folder: Path, *, strip: int = 0) -> list[Path]:
     try:
         with zipfile.ZipFile(archive) as zipped:
             members = list(_members(zipped, archive, strip))
+            _check_members(members, archive)
             if damaged := zipped.testzip():
                 raise zipfile.BadZipFile(f"its member '{damaged}' is damaged")
             for member, relative in members:
@@ -167,9 +209,25 @@ def unpack(archive: Path, folder: Path, *, strip: int = 0) -> list[Path]:
                     part.replace(target)
                 finally:
                     part.unlink(missing_ok=True)
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError) as error:
+    except (*_DAMAGED, RuntimeError) as error:
         raise SerError(f"{archive}: not a whole zip file ({error}); delete it and fetch again") from error
     return [folder / relative for _, relative in members]
+
+
+def _check_members(members: list[tuple[zipfile.ZipInfo, PurePosixPath]], archive: Path) -> None:
+    """Refuse an archive that holds nothing, a file twice, or far more than its size."""
+    if not members:
+        raise SerError(f"{archive}: holds no file; delete it and fetch again")
+    names = [path for _, path in members]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise SerError(f"{archive}: its member '{twice}' is there twice; it was not unpacked")
+    size, packed = sum(member.file_size for member, _ in members), archive.stat().st_size
+    if size > max(_LARGEST_UNPACKED, _MOST_TIMES * packed):
+        raise SerError(f"{archive}: {packed} bytes would unpack to {size}; it was not unpacked")
+    free = shutil.disk_usage(archive.parent).free
+    if size > free:
+        raise SerError(f"{archive}: unpacks to {size} bytes, and {free} are free; make room")
 
 
 def _members(zipped: zipfile.ZipFile, archive: Path, strip: int) -> Iterator[tuple[zipfile.ZipInfo, PurePosixPath]]:
@@ -178,6 +236,8 @@ def _members(zipped: zipfile.ZipFile, archive: Path, strip: int) -> Iterator[tup
         if member.is_dir():
             continue
         path = PurePosixPath(member.filename.replace("\\", "/"))
+        if not path.parts:
+            raise SerError(f"{archive}: it has a member without a name; it was not unpacked")
         if path.is_absolute() or ".." in path.parts or ":" in path.parts[0]:
             raise SerError(f"{archive}: its member '{member.filename}' leads outside the folder; it was not unpacked")
         if stat.S_ISLNK(member.external_attr >> 16):

@@ -4,6 +4,7 @@ Layout of the release: ``Feats - <Language>/<Set> funcs/Matfiles/<Emotion>_<NNNN
 sentence or session, so it cannot be a Clips table with groups, and no speaker-independent score can come from it.
 """
 
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +39,8 @@ def read(folder: Path, language: str, feature_set: str) -> tuple[pd.DataFrame, p
     from scipy.io import loadmat
     from scipy.io.matlab import MatReadError
 
+    damaged = (MatReadError, ValueError, NotImplementedError, OSError, LookupError, TypeError, zlib.error, MemoryError)
+
     if language not in LANGUAGES or feature_set not in SETS:
         raise SerError(f"no '{feature_set}' of '{language}'; there are {list(SETS)} of {list(LANGUAGES)}")
     place = Path(folder) / f"Feats - {language}" / f"{feature_set} funcs" / "Matfiles"
@@ -48,12 +51,14 @@ def read(folder: Path, language: str, feature_set: str) -> tuple[pd.DataFrame, p
     for path in files:
         try:
             content = loadmat(path)
-        except (MatReadError, ValueError, NotImplementedError, OSError, IndexError, TypeError) as error:
+        except damaged as error:
             raise SerError(f"{path}: not a readable .mat file ({error})") from error
         arrays = [array for array in content.values() if isinstance(array, np.ndarray) and array.dtype.kind in "fiu"]
         if not arrays:
             raise SerError(f"{path}: holds no numeric array; expected one feature vector")
         vectors[path.stem] = max(arrays, key=lambda array: array.size).ravel().astype("float64")
+        if not np.isfinite(vectors[path.stem]).all():
+            raise SerError(f"{path}: holds values that are not finite numbers; fetch it again")
     lengths = pd.Series({name: len(vector) for name, vector in vectors.items()})
     usual = lengths.mode()[0]
     if odd := lengths[lengths != usual].to_dict():

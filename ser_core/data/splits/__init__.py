@@ -138,7 +138,7 @@ def read(path: Path, clips: pd.DataFrame) -> pd.DataFrame:
     path = Path(path)
     if not path.is_file():
         raise SerError(f"{path}: no such file; expected a CSV or parquet with the columns clip, fold, role")
-    table = files.read_parquet(path) if path.suffix == ".parquet" else read_csv(path, ("clip", "role"))
+    table = files.read_parquet(path) if path.suffix.lower() == ".parquet" else read_csv(path, ("clip", "role"))
     if missing := [name for name in ("clip", "role") if name not in table]:
         raise SerError(f"{path}: lacks the columns {missing}; it has {list(table.columns)}")
     table = table.assign(fold=table["fold"] if "fold" in table else 0)[["clip", "fold", "role"]]
@@ -147,12 +147,30 @@ def read(path: Path, clips: pd.DataFrame) -> pd.DataFrame:
     numbers = pd.to_numeric(table["fold"], errors="coerce")
     if (broken := numbers.mod(1) != 0).any():
         raise SerError(f"{path}: fold {table.loc[broken, 'fold'].iloc[0]!r} is no whole number")
-    table = table.assign(fold=numbers.astype("int64"))
+    if (numbers.abs() > 10**6).any():
+        raise SerError(f"{path}: fold {table.loc[numbers.abs().idxmax(), 'fold']} is too large; number folds from 0")
+    if odd := [value for value in table["role"] if not isinstance(value, str)]:
+        raise SerError(f"{path}: the role {odd[0]!r} is no text; expected one of {list(ROLES)}")
+    table = table.assign(fold=numbers.astype("int64"), clip=table["clip"].astype("str"))
+    if (twice := table.duplicated()).any():
+        row = table[twice].iloc[0]
+        raise SerError(
+            f"{path}: clip '{row['clip']}' stands twice in fold {row['fold']} as {row['role']}; leave one out"
+        )
     order = table.assign(rank=table["role"].map({role: i for i, role in enumerate(ROLES)}))
     folds = order.sort_values(["fold", "rank", "clip"], ignore_index=True).drop(columns="rank")
     folds = folds.astype({"clip": "str", "role": "str"})
     folds.attrs = {"protocol": "given", "seed": 0, "n_folds": folds["fold"].nunique(), "dev_grouping": []}
-    folds.attrs |= {"notes": [], "refused": []}
+    unused = clips.index.difference(folds["clip"])
+    notes = (
+        [f"{len(unused)} of {len(clips)} clips are in no part of {path.name}, first '{unused[0]}'"]
+        if len(unused)
+        else []
+    )
+    untested = clips.index.difference(folds.loc[folds["role"] == "test", "clip"]).difference(unused)
+    if folds["fold"].nunique() > 1 and len(untested):
+        notes.append(f"{len(untested)} of {len(clips)} clips are in no test part, first '{untested[0]}'")
+    folds.attrs |= {"notes": notes, "refused": []}
     check(folds, clips)
     return folds
 

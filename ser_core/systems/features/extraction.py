@@ -84,7 +84,8 @@ def extract(
         return _encode(corpus, spec, clips, folder, progress)
     try:
         tables.load(corpus, extractor, clips)
-        return tables.location(corpus, extractor)
+        if corpus != punjabi.CORPUS or punjabi.is_current(tables.location(corpus, extractor), folder):
+            return tables.location(corpus, extractor)
     except SerError:
         pass  # not there, or not as it should be: make it
     if reason := refusal(corpus, extractor):
@@ -98,6 +99,17 @@ def extract(
     if len(unhashed):
         raise SerError(f"{corpus}: clip '{unhashed[0]}' has no path or no sha256 in the Clips table; read it again")
 
+    with files.alone(f"features {corpus} {extractor}"):
+        try:
+            tables.load(corpus, extractor, clips)  # another process may have made it meanwhile
+            return tables.location(corpus, extractor)
+        except SerError:
+            return _make(corpus, spec, clips, folder, jobs, progress)
+
+
+def _make(corpus: str, spec: Extractor, clips: pd.DataFrame, folder: Path, jobs: int, progress: bool) -> Path:
+    """Compute a feature set that is not there, chunk by chunk."""
+    extractor = spec.name
     recordings = clips[["path", "sha256"]].assign(file=_recordings(corpus, extractor, clips, folder))
     versions = spec.package_versions
     key = files.digest(corpus, spec.identity, versions, tables.clips_key(clips), CHUNK)

@@ -79,6 +79,22 @@ def transcribe(
             f"{corpus}: clip '{unhashed[0]}' has no recording or no sha256 in the Clips table; both are needed"
         )
 
+    with files.alone(f"transcripts {corpus} {model} {language} {task}"):
+        return _make(corpus, checkpoint, identity, clips, folder, batch_size, download, progress)
+
+
+def _make(
+    corpus: str,
+    checkpoint,
+    identity: dict,
+    clips: pd.DataFrame,
+    folder: Path | None,
+    batch_size: int,
+    download,
+    progress,
+) -> Path:
+    """Decode what is not decoded yet, and write the transcripts."""
+    language, task, path = identity["language"], identity["task"], _location(corpus, identity)
     packages = {name: metadata.version(name) for name in ("openai-whisper", "torch", "soxr")}
     kept = path.parent / "decoded" / files.digest(identity | {"model": None}, packages)
     tables = [files.read_parquet(part, index="sha256") for part in sorted(kept.glob("*.parquet"))]

@@ -113,7 +113,7 @@ def _of_transformers(tensors: Mapping[str, np.ndarray], path: Path) -> Checkpoin
     config = path.with_name("config.json")
     if not config.is_file():
         raise SerError(f"{config}: no such file; put the checkpoint's config.json beside {path.name}")
-    heads = json.loads(config.read_text())["encoder_attention_heads"]
+    heads = json.loads(config.read_text(encoding="utf-8"))["encoder_attention_heads"]
     # The last projection is the embedding of the tokens once more.
     return Checkpoint(
         _half({name.removeprefix("model."): v for name, v in tensors.items() if name != "proj_out.weight"}), heads

@@ -87,7 +87,7 @@ def epochs_when_stopped(checkpoint: Path) -> int | None:
 
 
 def _state(checkpoint: Path) -> dict:
-    return json.loads((checkpoint / "trainer_state.json").read_text())
+    return json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
 
 
 def _needed(checkpoint: Path) -> set[Path]:
@@ -99,7 +99,7 @@ def _needed(checkpoint: Path) -> set[Path]:
 def _sealed(checkpoint: Path) -> bool:
     """Return whether a checkpoint has exactly the files that its seal lists."""
     try:
-        return json.loads((checkpoint / SEAL).read_text()) == _files(checkpoint)
+        return json.loads((checkpoint / SEAL).read_text(encoding="utf-8")) == _files(checkpoint)
     # Another process may be deleting it.
     except (OSError, ValueError):
         return False
