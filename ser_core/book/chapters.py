@@ -1,5 +1,6 @@
 """How a chapter is executed: a text notebook, papermill, and one clear line for what went wrong in which cell."""
 
+import copy
 import hashlib
 import importlib.metadata
 import platform
@@ -21,7 +22,7 @@ import typer
 from nbformat import NotebookNode
 
 from ser_core import files, paths
-from ser_core.book import glue
+from ser_core.book import glue, identity
 from ser_core.errors import SerError
 from ser_core.experiments import verification_record
 from ser_core.files import reading, yamlfile
@@ -83,8 +84,19 @@ class Chapter:
         return sorted(file.relative_to(self.root) for file in files)
 
     def paired(self) -> str:
-        """Return the text of the ``.ipynb`` beside the chapter: the same cells, no outputs, always the same bytes."""
-        return nbformat.writes(self.notebook, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+        """Return the text of the ``.ipynb`` beside the chapter: the same cells, no outputs, always the same bytes.
+
+        Where the repository has an address, a first cell fetches it on Colab, which opens single files only.
+        """
+        notebook, citation = copy.copy(self.notebook), self.root / "CITATION.cff"
+        if citation.is_file() and (fetching := identity.colab(identity.read(citation))):
+            first = nbformat.v4.new_code_cell(fetching, id="colab", metadata={"tags": ["remove-cell"]})
+            notebook.cells = [first, *notebook.cells]
+        return _written(notebook)
+
+
+def _written(notebook: NotebookNode) -> str:
+    return nbformat.writes(notebook, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
 
 def read(path: Path) -> Chapter:
@@ -118,8 +130,8 @@ def read(path: Path) -> Chapter:
 
 
 def _keys(source: str) -> Iterable[str]:
-    for copy in range(1_000_000):
-        yield hashlib.sha256(f"{copy}{source}".encode()).hexdigest()[:8]
+    for number in range(1_000_000):
+        yield hashlib.sha256(f"{number}{source}".encode()).hexdigest()[:8]
 
 
 def formatted(chapter: Chapter) -> str:
@@ -133,7 +145,7 @@ def formatted(chapter: Chapter) -> str:
     """
     text, start, pair = chapter.path.read_text(encoding="utf-8"), 0, chapter.path.with_suffix(".ipynb")
     # Ruff reads notebooks, but not MyST. What it would fix by --fix, such as the order of imports, comes first.
-    notebook = _ruff(_ruff(chapter.paired(), pair, "check", "--fix-only"), pair, "format")
+    notebook = _ruff(_ruff(_written(chapter.notebook), pair, "check", "--fix-only"), pair, "format")
     for old, new in zip(_code(chapter.notebook), _code(nbformat.reads(notebook, as_version=4)), strict=True):
         start = text.index(f"\n{old.source}\n```\n", start) + 1
         text = text[:start] + new.source + text[start + len(old.source) :]
@@ -277,20 +289,18 @@ def status(executed: Iterable[Path]) -> str:
     rows, versions = [], {}
     for path in sorted(executed):
         facts = nbformat.read(path, as_version=4).metadata.get("ser", {})
-        if "seconds" not in facts:
+        if "code" not in facts:
             raise SerError(f"{path}: not an executed chapter; delete it and run 'make book'")
         given = ", ".join(f"{name} = {value}" for name, value in facts["parameters"].items())
-        rows.append(
-            {
-                "Chapter": f"[{path.stem}]({path.name})",
+        row = {"Chapter": f"[{path.stem}]({path.name})"}
+        if "seconds" in facts:  # a release leaves out what differs from one execution to the next
+            row |= {
                 "Executed (UTC)": facts["finished"],
                 "Seconds": facts["seconds"],
                 "Slowest cell, s": max(facts["cell_seconds"], default=0.0),
                 "Peak, MiB": facts["peak_mib"],
-                "Parameters": given or "as printed",
-                "Code": f"`{facts['code']}`",
             }
-        )
+        rows.append(row | {"Parameters": given or "as printed", "Code": f"`{facts['code']}`"})
         versions |= {"python": facts["python"], **facts["versions"]}
     table = glue.markdown(pd.DataFrame(rows), ".1f")
     listed = ", ".join(f"{name} {version}" for name, version in versions.items())
