@@ -14,7 +14,7 @@ SNAKEMAKE := $(BIN)/snakemake --snakefile workflow/Snakefile --cores $(CORES) --
 export PATH := $(abspath $(BIN)):$(PATH)
 export PYTHONNOUSERSITE := 1
 
-.PHONY: book test runs verify checksums notebooks api format lock clean
+.PHONY: book test runs verify checksums citation notebooks api format release pdf lock clean
 
 book: $(ENVIRONMENT)
 	@$(SNAKEMAKE)
@@ -46,6 +46,20 @@ verify: $(ALL)
 # After a change below results/: the list of checksums that the tests hold it against.
 checksums: $(ENVIRONMENT)
 	$(BIN)/python -m ser_core.experiments.checksums write
+
+# After a change of CITATION.cff: what is made from it, .zenodo.json and the BibTeX entry, and the logo.
+citation: $(ALL)
+	$(BIN)/python -m ser_core.book.identity
+
+# The bundle of this commit, _build/honest-splits-<version>.zip, and a look at it as a stranger would.
+release: $(ALL)
+	$(MAKE) book ENVIRONMENT=$(ALL)
+	file=$$($(BIN)/python -m ser_core.book.release.bundle bundle) && $(BIN)/ser verify-bundle "$$file"
+
+# The whole book as _build/honest-splits.pdf; needs Chromium.
+pdf: $(ALL)
+	$(MAKE) book ENVIRONMENT=$(ALL)
+	$(BIN)/python -m ser_core.book.release.bundle pdf
 
 # After an edit of notebooks/*.md: the .ipynb beside each, without outputs. `make format` makes them, too.
 notebooks: $(ENVIRONMENT)

@@ -438,5 +438,23 @@ def score(
     _print(score_sheet.sheet(read(predictions), n_resamples=resamples, level=level))
 
 
+@app.command("verify-bundle")
+def verify_bundle(
+    bundle: Annotated[Path, typer.Argument(metavar="FILE", help="A release, such as honest-splits-0.1.0.zip.")],
+    chapters: Annotated[
+        bool, typer.Option("--chapters", help="Execute every chapter again, too; a quarter of an hour.")
+    ] = False,
+) -> None:
+    """Verify a release without a network: bytes, schemas, scores; exit with status 1 if one differs."""
+    from ser_core.book.release import verifying
+
+    wrong = verifying.verify(bundle, chapters=chapters)
+    for line in wrong:
+        print(line, file=sys.stderr)
+    if wrong:
+        raise typer.Exit(1)
+    print(f"{bundle}: every byte, schema and score is as it was made" + (", every chapter, too" if chapters else ""))
+
+
 if __name__ == "__main__":
     main()

@@ -1,0 +1,97 @@
+"""The whole book as PDF: one page of all pages, printed by Chromium with bookmarks and embedded fonts."""
+
+import os
+import re
+import shutil
+from datetime import UTC, datetime
+from html import escape
+from pathlib import Path
+
+from ser_core import files
+from ser_core.book import identity
+from ser_core.book.release import staging
+from ser_core.errors import SerError
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+"""Names of the browsers that can print."""
+_FOOT = (
+    '<div style="font: 8pt sans-serif; color: #59636e; width: 100%; margin: 0 15mm; display: flex; '
+    'justify-content: space-between"><span>{name} {version}</span><span class="pageNumber"></span></div>'
+)
+
+
+def can_print() -> bool:
+    """Return whether this machine has Chromium, and Python the package that drives it."""
+    try:
+        import playwright  # noqa: F401
+    except ImportError:
+        return False
+    return any(map(shutil.which, BROWSERS))
+
+
+def book(stage: Path, target: Path, *, seconds: int, work: identity.Work) -> Path:
+    """Print the book of a stage.
+
+    Args:
+        stage: The folder that `ser_core.book.release.staging.copy` made.
+        target: The PDF.
+        seconds: The time that it bears, since 1970, UTC.
+        work: The book.
+
+    Returns:
+        The PDF; the same bytes for the same pages, browser and fonts.
+
+    Raises:
+        SerError: If there is no Chromium, or a page cannot be rendered.
+    """
+    if not can_print():
+        raise SerError(
+            "no Chromium here, which prints the PDF; install it (Debian: apt install chromium) and playwright"
+        )
+    from playwright.sync_api import sync_playwright
+
+    html = staging.render(stage, os.environ | {"SOURCE_DATE_EPOCH": str(seconds)}, "singlehtml")
+    with sync_playwright() as playwright, files.replacing(target) as temporary:
+        browser = playwright.chromium.launch(
+            executable_path=next(filter(None, map(shutil.which, BROWSERS))),
+            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
+        )
+        page = browser.new_page(color_scheme="light", viewport={"width": 900, "height": 1200})
+        page.set_default_timeout(600_000)
+        page.goto((html / "book" / "index.html").as_uri())
+        page.emulate_media(media="print")
+        page.pdf(
+            path=temporary,
+            format="A4",
+            outline=True,
+            tagged=True,
+            print_background=True,
+            display_header_footer=True,
+            header_template="<span></span>",
+            footer_template=_FOOT.format(name=escape(work.name), version=escape(work.version)),
+            margin={"top": "16mm", "bottom": "18mm", "left": "15mm", "right": "15mm"},
+        )
+        browser.close()
+        temporary.write_bytes(dated(temporary.read_bytes(), seconds))
+    return target
+
+
+def dated(pdf: bytes, seconds: int) -> bytes:
+    """Return a PDF that says it was made at a time, in place of now.
+
+    Args:
+        pdf: What Chromium wrote.
+        seconds: The time, since 1970, UTC.
+
+    Raises:
+        SerError: If it holds no time, so that its bytes would differ in a way that this does not know.
+
+    Examples:
+        >>> dated(b"/CreationDate (D:20260102030405+00'00')", 0)
+        b"/CreationDate (D:19700101000000+00'00')"
+    """
+    time = datetime.fromtimestamp(seconds, UTC).strftime("%Y%m%d%H%M%S").encode()
+    made, found = re.subn(rb"(/(?:CreationDate|ModDate)\s*\(D:)\d{14}", rb"\g<1>" + time, pdf)
+    if not found:
+        raise SerError("the PDF has no time of its making; this Chromium writes PDFs in another way")
+    return made
