@@ -126,6 +126,9 @@ def main(words: Iterable[str] | None = None) -> None:
     except SerError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+    except ModuleNotFoundError as error:
+        print(f"error: this needs {error.name}; get it with: pip install '.[release]'", file=sys.stderr)
+        sys.exit(2)
 
 
 if __name__ == "__main__":
