@@ -11,7 +11,7 @@ import numpy as np
 from ser_core.data import transcripts
 from ser_core.errors import SerError
 from ser_core.systems import handcrafted, weights
-from ser_core.systems.features import embedding, opensmile, texts, whisper
+from ser_core.systems.features import embedding, opensmile, texts, voice, whisper
 
 
 @dataclass(frozen=True)
@@ -168,6 +168,19 @@ EXTRACTORS: dict[str, Extractor] = {
             packages=("torch", "torchaudio"),
             function=embedding.byol_s,
             names=embedding.COLUMNS,
+        ),
+        Extractor(
+            name="ge2e",
+            title="GE2E voice vector",
+            short="GE2E",
+            version=1,
+            parameters=voice.PARAMETERS,
+            packages=("librosa", "torch"),
+            function=voice.embed,
+            names=voice.COLUMNS,
+            together=True,
+            stored="float16",
+            ready=functools.partial(weights.folder, "ge2e"),
         ),
         *_whisper("whisper-base", "Whisper base"),
         *_whisper("whisper-tiny.en", "Whisper tiny.en"),
