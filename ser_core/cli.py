@@ -219,6 +219,14 @@ def audit(
     out: Annotated[
         Path | None, typer.Option(help="Write every finding and pair of recordings here, too: .csv or .json.")
     ] = None,
+    voices: Annotated[
+        bool,
+        typer.Option(
+            "--voices",
+            help="Hold the names of speakers against their voices, too, by the feature set ge2e, which is extracted "
+            "first for a CSV of your own.",
+        ),
+    ] = False,
 ) -> None:
     """Report leaks, confounds and shortcuts of a corpus under a split; exit with status 1 if there are leaks."""
     from ser_core.data import audit as auditing
@@ -229,10 +237,12 @@ def audit(
         auditing.export.check_path(out)
     own = Path(clips).parent if _is_csv(clips) else corpora.folder_of(clips) if corpora.own.is_here(clips) else None
     reading = _read_own(clips) if _is_csv(clips) else None
-    table = harmonise(reading.clips if reading else corpora.table(clips), labels)
+    whole = reading.clips if reading else corpora.table(clips)
+    table = harmonise(whole, labels)
     # Before anything slow, so that a wrong protocol is told at once.
     number = int(n_folds) if n_folds.isdecimal() else n_folds
     made = splits.read(folds, table) if folds else splits.make(table, protocol, n_folds=number, seed=seed, dev=dev)
+    vectors = _voices(clips, whole).loc[table.index] if voices else None
     levels = None
     if own:
         duplicates, levels = auditing.heard(table, own, progress=_bars())
@@ -243,12 +253,26 @@ def audit(
         if all(extraction.location(part, "levels").is_file() for part in corpora.parts(clips)):
             levels = extraction.load(clips, "levels")
     recordings = reading.files if reading else None
-    report = auditing.audit(table, made, levels=levels, duplicates=duplicates, recordings=recordings)
+    report = auditing.audit(table, made, levels=levels, duplicates=duplicates, recordings=recordings, voices=vectors)
     if out:
         auditing.export.write(report, out, reading.problems if reading else None)
     _print(report.to_text())
     if len(report.leaks):
         raise typer.Exit(1)
+
+
+def _voices(corpus: str, table: "pd.DataFrame") -> "pd.DataFrame":
+    """Return the voice vectors of a corpus; those of somebody's own CSV are extracted if they are not there."""
+    from ser_core.systems import features as extraction
+
+    if not _is_csv(corpus):
+        if reason := extraction.refusal(corpus, "ge2e"):
+            raise SerError(reason)
+        return extraction.load(corpus, "ge2e")
+    # Kept in the cache, for an audit writes nothing beside a corpus.
+    name = _own_name(table)
+    extraction.extract(name, "ge2e", folder=Path(corpus).parent, clips=table, progress=_bars())
+    return extraction.load(name, "ge2e", table)
 
 
 @app.command()

@@ -8,6 +8,7 @@ import pandas as pd
 from ser_core.data import clips as clips_table
 from ser_core.data import splits
 from ser_core.data.audit import export, names
+from ser_core.data.audit import voices as voices_of
 from ser_core.data.audit.confounds import confounding, effective_speakers, shortcuts
 from ser_core.data.audit.duplicates import heard, levels, near_duplicates
 from ser_core.errors import SerError
@@ -87,6 +88,7 @@ def audit(
     levels: pd.DataFrame | None = None,
     duplicates: pd.DataFrame | None = None,
     recordings: pd.DataFrame | None = None,
+    voices: pd.DataFrame | None = None,
 ) -> Report:
     """Look for leaks, confounds and shortcuts in a corpus as divided by folds.
 
@@ -102,6 +104,8 @@ def audit(
             recordings with equal ``sha256`` are found.
         recordings: Index clip, columns rate and channels, as of `ser_core.data.corpora.Reading`, for the shortcuts
             sampling rate and channels.
+        voices: Index clip, a voice vector a row, such as the feature set ``ge2e``; with it names are held against
+            voices, see `ser_core.data.audit.voices`, and the shortcut ``voice`` is scored.
 
     Returns:
         The report.
@@ -122,7 +126,7 @@ def audit(
         )
     told = confounding(clips)
     speakers = effective_speakers(clips)
-    scores = shortcuts(clips, folds, levels, recordings)
+    scores = shortcuts(clips, folds, levels, recordings, voices)
     pairs = _recordings(clips, duplicates)
     rows = [
         *_overlaps(clips, folds),
@@ -139,6 +143,7 @@ def audit(
             for note in folds.attrs.get("notes", [])
             if " are in no " in note
         ),
+        *(voices_of.findings(voices, clips) if voices is not None else ()),
     ]
     findings = pd.DataFrame(rows, columns=["check", "severity", "fold", "detail", "value"])
     findings = findings.astype({"check": "str", "severity": "str", "fold": "Int64", "detail": "str", "value": float})
@@ -241,10 +246,12 @@ def _few_speakers(speakers: pd.DataFrame) -> list[tuple]:
 
 
 def _looked_up(scores: pd.DataFrame) -> list[tuple]:
-    """Return a finding for each shortcut well above chance; duration and loudness may be honest cues."""
+    """Return a finding for each shortcut well above chance; what is part of speaking may be an honest cue."""
 
     def is_cue(name: str, row) -> bool:
-        return name in ("duration", "loudness", "silence") and row.uar < row.chance + _STRONG * (1 - row.chance)
+        weak = row.uar < row.chance + _STRONG * (1 - row.chance)
+        # Emotion changes a voice, so that its vector tells of both, however strongly.
+        return name == "voice" or (name in ("duration", "loudness", "silence") and weak)
 
     return [
         (

@@ -82,12 +82,13 @@ def shortcuts(
     folds: pd.DataFrame,
     levels: pd.DataFrame | None = None,
     recordings: pd.DataFrame | None = None,
+    voices: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Score what a model can reach by a single fact about a clip.
 
     Looked up in the train part: the commonest emotion of the clip's speaker, sentence, session or gender. Fitted on the
     train part: a decision tree with two leaves a class on the duration, the level, the silence at both ends, or what
-    comes with the file: sampling rate, channels, format.
+    comes with the file: sampling rate, channels, format; and logistic regression on the voice.
 
     Args:
         clips: A Clips table.
@@ -95,6 +96,7 @@ def shortcuts(
         levels: Index clip, columns as in `ser_core.data.audio.levels`; without it loudness and silence are left out.
         recordings: Index clip, columns rate and channels; without it sampling rate and channels are left out. They,
             and the format of the files, are left out where all clips have the same.
+        voices: Index clip, a voice vector a row, of an encoder that was trained to tell speakers apart; or none.
 
     Returns:
         Index shortcut: ``uar`` of the pooled test predictions in [0, 1], ``chance`` (1 / number of classes in the
@@ -114,6 +116,8 @@ def shortcuts(
         known = values.reindex(clips.index).dropna()
         if len(known):
             found[name] = _fitted(clips["emotion"], folds[folds["clip"].isin(known.index)], known)
+    if voices is not None:
+        found["voice"] = _fitted(clips["emotion"], folds, voices, _by_voice())
     rows = {}
     for name, table in found.items():
         classes = sorted(set(clips["emotion"]))
@@ -136,18 +140,27 @@ def _bookkeeping(clips: pd.DataFrame, recordings: pd.DataFrame | None) -> dict[s
     }
 
 
-def _fitted(emotions: pd.Series, folds: pd.DataFrame, values: pd.DataFrame) -> pd.DataFrame:
-    """Return truth and prediction of a small tree on each fold's test part."""
+def _by_voice():
+    """Return what learns emotions from voices, as the classifier 'logreg' of the experiments does."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    return make_pipeline(StandardScaler(), LogisticRegression(C=0.01, class_weight="balanced", max_iter=1000))
+
+
+def _fitted(emotions: pd.Series, folds: pd.DataFrame, values: pd.DataFrame, model=None) -> pd.DataFrame:
+    """Return truth and prediction of a model, a small tree if none is given, on each fold's test part."""
     from sklearn.tree import DecisionTreeClassifier
 
     tested = []
     for _, fold in folds.groupby("fold"):
         train, test = (fold.loc[fold["role"] == role, "clip"] for role in ("train", "test"))
-        tree = DecisionTreeClassifier(
+        fitted = model or DecisionTreeClassifier(
             max_leaf_nodes=2 * emotions.nunique(), min_samples_leaf=5, class_weight="balanced", random_state=0
         )
-        tree.fit(values.loc[train].to_numpy(), emotions[train].to_numpy(dtype=object))
-        predicted = tree.predict(values.loc[test].to_numpy())
+        fitted.fit(values.loc[train].to_numpy(), emotions[train].to_numpy(dtype=object))
+        predicted = fitted.predict(values.loc[test].to_numpy())
         tested.append(pd.DataFrame({"truth": emotions[test].to_numpy(), "prediction": predicted}))
     return pd.concat(tested, ignore_index=True)
 
