@@ -2,12 +2,16 @@
 
 import json
 import os
+import re
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
+
+import pandas as pd
 
 from ser_core import files
 from ser_core.data import corpora
-from ser_core.data.corpora import local
+from ser_core.data.corpora import guessing, local
 from ser_core.errors import SerError
 
 _EXPERIMENT = """\
@@ -40,10 +44,7 @@ def make(folder: Path, csv: Path | None = None) -> list[str]:
         SerError: If there is a working folder already, a file in its place, no such CSV, or one that names no corpus.
     """
     folder = Path(folder)
-    if (folder / "experiments").exists() or (folder / "results").exists():
-        raise SerError(f"{folder}: has experiments/ or results/ already; name another folder")
-    if folder.exists() and not folder.is_dir():
-        raise SerError(f"{folder}: is a file; name a folder")
+    _check(folder)
     if csv is not None:
         corpora.own.name_of(Path(csv), corpora.KNOWN)
     (folder / "results").mkdir(parents=True)
@@ -55,8 +56,57 @@ def make(folder: Path, csv: Path | None = None) -> list[str]:
         temporary.write_text(_EXPERIMENT.format(csv=json.dumps(f"../{here}", ensure_ascii=False)), encoding="utf-8")
     return [
         f"cd {shlex.quote(str(folder))}",
+        f"ser study {shlex.quote(here)}",
+        "or step by step:",
         f"ser audit {shlex.quote(here)}",
         f"ser features {shlex.quote(here)} egemaps",
         "ser run experiments/first.yaml",
         "ser score results/runs/first/*.speaker.*/predictions.parquet",
     ]
+
+
+def make_from_recordings(
+    folder: Path,
+    recordings: Path,
+    given: Mapping[str, str] | None = None,
+    *,
+    words: Mapping[str, str] | None = None,
+    own_words: bool = False,
+) -> tuple[guessing.Guess, Path, list[str]]:
+    """Make a working folder for a folder of recordings, with a CSV of what they seem to be.
+
+    Args:
+        folder: The working folder.
+        recordings: The folder of recordings; nothing is written into it.
+        given: See `ser_core.data.corpora.guessing.guess`.
+        words: See there.
+        own_words: See there.
+
+    Returns:
+        The guess, the CSV in the working folder, and the commands that come next.
+
+    Raises:
+        SerError: As `make`, or as `ser_core.data.corpora.guessing.guess`.
+    """
+    folder, recordings = Path(folder), Path(recordings)
+    _check(folder)
+    guess = guessing.guess(recordings, given, words=words, own_words=own_words)
+    name = re.sub(r"[^A-Za-z0-9_-]+", "-", recordings.resolve().name).strip("-_")
+    csv = folder / f"{'my-' if name in corpora.KNOWN else ''}{name or 'mine'}.csv"
+    if csv.exists():
+        raise SerError(f"{csv}: there is such a file already; give it by --corpus, or name another folder")
+    to = Path(os.path.relpath(recordings.resolve(), folder.resolve())).as_posix()
+    # Clips are named by where they are among the recordings, wherever the working folder is.
+    without = guess.table["path"].str.replace(r"\.\w+$", "", regex=True)
+    clip = without.where(~without.duplicated(keep=False), guess.table["path"])
+    table = pd.DataFrame({"path": to + "/" + guess.table["path"], "clip": clip}).join(guess.table.drop(columns="path"))
+    with files.replacing(csv) as temporary:
+        table.to_csv(temporary, index=False, encoding="utf-8")
+    return guess, csv, make(folder, csv)
+
+
+def _check(folder: Path) -> None:
+    if (folder / "experiments").exists() or (folder / "results").exists():
+        raise SerError(f"{folder}: has experiments/ or results/ already; name another folder")
+    if folder.exists() and not folder.is_dir():
+        raise SerError(f"{folder}: is a file; name a folder")
