@@ -1,15 +1,16 @@
 """Predictions: a table of what a system says of clips, of this package or of any other."""
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from ser_core import files
 from ser_core.errors import SerError
 from ser_core.evaluation import metrics, wording
+from ser_core.evaluation.columns import arranged
 from ser_core.evaluation.metrics import PROBABILITY
-from ser_core.files import csvfile
+from ser_core.files import csvfile, datasets
 
 COLUMNS = ("clip", "speaker", "fold", "seed", "truth", "prediction")
 WORDS = ("clip", "speaker", "truth", "prediction")
@@ -81,11 +82,16 @@ def load(path: Path | str) -> pd.DataFrame:
         raise SerError(f"{path}: {error}") from error
 
 
-def read(path: Path | str) -> pd.DataFrame:
-    """Read predictions of any toolkit from a CSV or parquet file.
+def read(
+    path: Path | str, given: Mapping[str, str] | None = None, note: Callable[[str], None] = lambda _: None
+) -> pd.DataFrame:
+    """Read predictions of any toolkit.
 
     Args:
-        path: A file with the columns clip, truth, prediction and, if known, speaker, fold, seed and ``p_<class>``.
+        path: A file, folder or ``-``, see `ser_core.files.datasets.read`, with the columns clip, truth, prediction and,
+            if known, speaker, fold, seed and ``p_<class>``; see `ser_core.evaluation.columns.arranged` for others.
+        given: Column that a score needs -> column of the table.
+        note: Called with a line for what was taken for what.
 
     Returns:
         Valid predictions, see `arrange`.
@@ -94,12 +100,23 @@ def read(path: Path | str) -> pd.DataFrame:
         SerError: If the file is not there, cannot be read, is not valid, or its words do not mean what they seem to,
             see `ser_core.evaluation.wording.check`.
     """
-    predictions = load(path)
     try:
+        table = arranged(datasets.read(path), given, note)
+        _check_cells(table)
+        predictions = arrange(_numbers(table))
         wording.check(predictions)
     except SerError as error:
-        raise SerError(f"{path}: {error}") from error
+        raise SerError(str(error) if str(path) in str(error) else f"{path}: {error}") from error
     return predictions
+
+
+def _numbers(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table of text with numbers for probabilities; what is none stays, and is refused where it is used."""
+    named = [name for name in table if str(name).startswith(PROBABILITY) or name in ("seed", "fold")]
+    for name in [name for name in named if not pd.api.types.is_numeric_dtype(table[name])]:
+        numbers = pd.to_numeric(table[name], errors="coerce")
+        table = table.assign(**{name: numbers}) if numbers.notna().eq(table[name].notna()).all() else table
+    return table
 
 
 def _check_cells(table: pd.DataFrame) -> None:

@@ -5,6 +5,10 @@ import pandas as pd
 
 from ser_core.evaluation import bootstrap, calibration, intervals, metrics, wording
 from ser_core.evaluation.floors import resubstitution_lookup
+from ser_core.files import page
+
+# A terminal shows no more of them; JSON and HTML have all.
+_MOST_CLASSES, _MOST_SPEAKERS = 12, 12
 
 
 def sheet(predictions: pd.DataFrame, **options) -> str:
@@ -67,11 +71,145 @@ def sheet(predictions: pd.DataFrame, **options) -> str:
         lines += ["", "Accuracy by speaker"]
         lines.append(f"  lowest {right.min():.3f} ({right.idxmin()}), median {right.median():.3f}, ")
         lines[-1] += f"highest {right.max():.3f} ({right.idxmax()})"
+        table = speakers_of(predictions)
+        if len(table) <= _MOST_SPEAKERS:
+            width = max(16, *(len(name) + 2 for name in table.index))
+            lines += [
+                f"  {name:<{width}}{row.accuracy:.3f}, {_count(int(row.clips), 'clip')}"
+                for name, row in table.iterrows()
+            ]
+    counts, width = metrics.confusions(predictions).mean(axis=0), max(8, *(len(name) + 2 for name in names))
+    if len(names) <= _MOST_CLASSES:
+        lines += ["", f"Confusion, clips by truth (rows) and prediction (columns){over}"]
+        lines.append(f"  {'':<{width}}" + "".join(f"{name:>{width}}" for name in names))
+        lines += [
+            f"  {name:<{width}}" + "".join(f"{count:>{width}.4g}" for count in row)
+            for name, row in zip(names, counts, strict=True)
+        ]
     if any(column.startswith("p_") for column in predictions):
         lines += ["", "Calibration of the probabilities, 0 is best"]
         lines.append(f"  expected calibration error {calibration.ece(predictions):.3f}, Brier score ")
         lines[-1] += f"{calibration.brier(predictions):.3f} (guessing all classes alike: {1 - 1 / len(names):.3f})"
     return "\n".join(lines)
+
+
+def speakers_of(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Return the accuracy of each speaker's clips, the mean over seeds.
+
+    Args:
+        predictions: See `ser_core.evaluation.metrics.validate`; each clip has a speaker.
+
+    Returns:
+        Index speaker, sorted: ``clips``, ``classes`` (how many of the true ones the speaker has) and ``accuracy`` in
+        [0, 1].
+    """
+    right = predictions.assign(right=predictions["truth"] == predictions["prediction"]).groupby("speaker")
+    return pd.DataFrame(
+        {"clips": right["clip"].nunique(), "classes": right["truth"].nunique(), "accuracy": right["right"].mean()}
+    ).rename_axis("speaker")
+
+
+def facts(predictions: pd.DataFrame, **options) -> dict:
+    """Return what the score sheet says, in plain types that JSON can hold.
+
+    Args:
+        predictions: See `ser_core.evaluation.metrics.validate`.
+        **options: As of `sheet`.
+
+    Returns:
+        ``clips``, ``speakers`` (None if not named), ``seeds``, ``classes``; ``metrics`` and ``recalls``, each a name
+        with value, low, high, level, and why there is no interval; ``floors``; ``confusion``, counts by truth (rows)
+        and prediction, the mean over seeds; ``by_speaker``; ``calibration``, None without probabilities.
+
+    Examples:
+        >>> table = pd.DataFrame({"clip": list("ab"), "truth": ["sad", "happy"], "prediction": "sad"})
+        >>> facts(table)["confusion"]
+        [[0.0, 1.0], [0.0, 1.0]]
+    """
+    scores, names = metrics.scores(predictions), list(metrics.class_names(predictions))
+    reason = _no_speakers(predictions)
+    present = [name for name in names if name in set(predictions["truth"])]
+    recalls = dict.fromkeys(present)
+    for name in present:
+        if reason is None:
+            recalls[name] = _plain(intervals.interval(predictions, f"recall:{name}", **options))
+        else:
+            value = float(metrics.metric(f"recall:{name}", names)(metrics.confusions(predictions)).mean())
+            recalls[name] = {"value": value, "low": None, "high": None, "level": None, "no_interval": reason}
+    probable = any(column.startswith(metrics.PROBABILITY) for column in predictions)
+    return {
+        "clips": int(scores["n_clips"]),
+        "speakers": int(scores["n_speakers"]) if reason is None else None,
+        "seeds": int(scores["n_seeds"]),
+        "classes": names,
+        "absent": list(scores["absent"]),
+        "metrics": {name: _plain(found) for name, found in headline(predictions, **options)["interval"].items()},
+        "recalls": recalls,
+        "floors": {name: {"uar": float(row.uar), "wa": float(row.wa)} for name, row in floors(predictions).iterrows()},
+        "confusion": metrics.confusions(predictions).mean(axis=0).tolist(),
+        "by_speaker": [] if reason else speakers_of(predictions).reset_index().to_dict("records"),
+        "calibration": {"ece": calibration.ece(predictions), "brier": calibration.brier(predictions)}
+        if probable
+        else None,
+    }
+
+
+def _plain(found: intervals.Interval) -> dict:
+    ends = {name: None if np.isnan(end) else float(end) for name, end in (("low", found.low), ("high", found.high))}
+    return {"value": float(found.value), **ends, "level": found.level, "no_interval": found.refusal}
+
+
+def as_html(title: str, found: dict) -> str:
+    """Return the score sheet as a page that stands alone.
+
+    Args:
+        title: Its title.
+        found: From `facts`.
+    """
+    who = "speakers not named" if found["speakers"] is None else _count(found["speakers"], "speaker")
+    counted = (
+        _count(found["clips"], "clip"),
+        who,
+        _count(len(found["classes"]), "class"),
+        _count(found["seeds"], "seed"),
+    )
+    body = [page.text(", ".join(counted))]
+    reasons = {one["no_interval"] for one in found["metrics"].values()} - {None}
+    body += [page.box([page.text(f"No intervals: {reason}.")], "warn") for reason in sorted(reasons)]
+    body += [
+        page.heading("Scores"),
+        page.table(
+            _rows(found["metrics"], "metric"), "Intervals resample speakers, and seeds where there are several."
+        ),
+        page.text("UAR is the mean of the classes' recalls, WA the share of clips that are right.", "muted"),
+        page.heading("Floors"),
+        page.table(
+            pd.DataFrame.from_dict(found["floors"], orient="index").rename_axis("without listening"),
+            "What can be scored on these clips without listening.",
+        ),
+        page.heading("Classes"),
+        page.table(_rows(found["recalls"], "recall of")),
+        page.confusion(
+            np.array(found["confusion"]), found["classes"], "In percent of each true class; clips in brackets."
+        ),
+    ]
+    if found["by_speaker"]:
+        body += [page.heading("Speakers"), page.table(pd.DataFrame(found["by_speaker"]).sort_values("accuracy"))]
+    if found["calibration"]:
+        body += [
+            page.heading("Calibration"),
+            page.text(
+                f"Expected calibration error {found['calibration']['ece']:.3f}, Brier score "
+                f"{found['calibration']['brier']:.3f}; 0 is best. Guessing all classes alike has the Brier score "
+                f"{1 - 1 / len(found['classes']):.3f}."
+            ),
+        ]
+    return page.page(title, body)
+
+
+def _rows(found: dict[str, dict], what: str) -> pd.DataFrame:
+    rows = [{what: name, **{key: one[key] for key in ("value", "low", "high")}} for name, one in found.items()]
+    return pd.DataFrame(rows).astype({"value": float, "low": float, "high": float})
 
 
 def headline(predictions: pd.DataFrame, **options) -> pd.DataFrame:

@@ -8,12 +8,13 @@ import pandas as pd
 from ser_core.errors import SerError
 
 
-def read(path: Path | str, words: tuple[str, ...] | None = None) -> pd.DataFrame:
+def read(path: Path | str, words: tuple[str, ...] | None = None, *, divider: str = ",") -> pd.DataFrame:
     r"""Read a CSV table in UTF-8; only an empty cell is missing, for NA may be somebody's initials.
 
     Args:
         path: The file.
         words: Columns that are texts, whatever they look like; all columns if not given.
+        divider: What stands between cells.
 
     Returns:
         The table. Rows may have fewer cells than the header, which are missing then.
@@ -29,11 +30,12 @@ def read(path: Path | str, words: tuple[str, ...] | None = None) -> pd.DataFrame
         >>> read(path, ("clip",)).to_dict("list")
         {'clip': ['01'], 'fold': [2]}
     """
-    lines(path)
+    lines(path, divider)
     types = "str" if words is None else dict.fromkeys(words, "str")
     try:
         return pd.read_csv(
             path,
+            sep=divider,
             dtype=types,
             keep_default_na=False,
             na_values=[""],
@@ -45,11 +47,12 @@ def read(path: Path | str, words: tuple[str, ...] | None = None) -> pd.DataFrame
         raise _unreadable(path, str(error)) from error
 
 
-def lines(path: Path | str) -> list[int]:
+def lines(path: Path | str, divider: str = ",") -> list[int]:
     """Return the line on which each row of a CSV table begins, and refuse a table whose cells do not fit its header.
 
     Args:
         path: The file.
+        divider: What stands between cells.
 
     Raises:
         SerError: As `read`.
@@ -57,7 +60,7 @@ def lines(path: Path | str) -> list[int]:
     starts, before = [], 1
     try:
         with Path(path).open(encoding="utf-8-sig", newline="") as stream:
-            rows = csv.reader(stream)
+            rows = csv.reader(stream, delimiter=divider)
             header = next((row for row in rows if row), None)
             if header is None:
                 raise _unreadable(path, "it is empty")

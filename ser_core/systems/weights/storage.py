@@ -21,14 +21,16 @@ def find(name: str) -> Path | None:
     """Return the folder with converted weights, which are not looked into, or None if there is none.
 
     Args:
-        name: Name of known weights. ``$SER_WEIGHTS/<name>`` comes before ``<name>`` in `own_folder`.
+        name: Name of known weights. ``$SER_WEIGHTS/<name>`` comes before ``<name>`` in `own_folder`; a working folder
+            also has those that the clone has.
 
     Raises:
         SerError: If none of this name are known.
     """
     known.get(name)
-    roots = [Path(root)] if (root := os.environ.get("SER_WEIGHTS")) else []
-    return next((folder / name for folder in (*roots, own_folder()) if (folder / name / FILE).is_file()), None)
+    files = [Path(root) / name / FILE] if (root := os.environ.get("SER_WEIGHTS")) else []
+    files.append(paths.stored(own_folder() / name / FILE))
+    return next((file.parent for file in files if file.is_file()), None)
 
 
 def folder(name: str) -> Path:
