@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -45,7 +46,8 @@ Corpora = Annotated[Path, typer.Option(envvar="SER_DATA", help="Folder of the co
 
 _LONGEST = 1_000  # of an error message, in letters
 
-# Modules of the extra `features`; what else may be missing comes with `train`.
+# Modules of the extras `study` and `features`; what else may be missing comes with `train`.
+_STUDY = ("matplotlib", "seaborn")
 _FEATURES = ("librosa", "noisereduce", "opensmile", "parselmouth", "pyarrow", "requests")
 
 
@@ -62,7 +64,7 @@ def main() -> None:
         name = (error.name or "").split(".")[0]
         if name == "ser_core":
             raise
-        extra = "features" if name in _FEATURES else "train"
+        extra = "features" if name in _FEATURES else "study" if name in _STUDY else "train"
         _fail(f"this needs {name}, which is not installed; get it with: pip install 'ser-core[{extra}]'")
     except OSError as error:  # a folder that may not be written to, a disk that is full
         _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
@@ -92,9 +94,16 @@ def _note(line: str) -> None:
     print(f"ser: {text.shown(line)}", file=sys.stderr)
 
 
-def _print(lines: str) -> None:
-    """Print lines without what acts on a terminal, which names of somebody else's files may hold."""
-    print("\n".join(map(text.shown, lines.split("\n"))))
+def _print(lines: str, out: Path | None = None) -> None:
+    """Print lines without what acts on a terminal, which names of somebody else's files may hold; or write them."""
+    from ser_core import files
+
+    if not out:
+        print("\n".join(map(text.shown, lines.split("\n"))))
+        return
+    with files.replacing(out) as temporary:
+        temporary.write_text(lines.rstrip("\n") + "\n", encoding="utf-8")
+    print(out)
 
 
 def _bars() -> bool:
@@ -128,13 +137,13 @@ def _own_name(table: "pd.DataFrame") -> str:
     return f"local-{clips_key(table)}"
 
 
-def _own(csv: str, folder: Path | None) -> "tuple[str, Path, pd.DataFrame]":
+def _own(csv: str, folder: Path | None, *, kept: bool = False) -> "tuple[str, Path, pd.DataFrame]":
     """Return the name, the folder and the Clips table of somebody's own CSV: in the working folder, or in the cache."""
     from ser_core.data import corpora
 
     if folder:
         raise SerError("--folder is for a corpus's name; the paths of a CSV start from the folder it is in")
-    if corpora.own.can_be_kept():
+    if kept or corpora.own.can_be_kept():
         name, problems = corpora.own.add(Path(csv), corpora.KNOWN, progress=_bars())
         _show(problems)
         return name, Path(csv).parent, corpora.table(name)
@@ -158,14 +167,56 @@ def _write_out(table: "pd.DataFrame", stored: Path, out: Path) -> None:
 @app.command()
 def init(
     folder: Annotated[Path, typer.Argument(help="The working folder to make.")],
+    recordings: Annotated[
+        Path | None,
+        typer.Argument(
+            help="A folder of .wav or .flac recordings: who speaks, what and how is guessed from names of files and "
+            "folders, or from a sheet (.csv, .tsv) among them; the guess is shown and written as a CSV."
+        ),
+    ] = None,
     corpus: Annotated[
         Path | None, typer.Option(help=f"{_OWN[0].upper()}{_OWN[1:]}; without it, fill in FOLDER/mine.csv first.")
     ] = None,
+    emotion: Annotated[str | None, typer.Option(help="Field that holds the emotion, if the guess is wrong.")] = None,
+    speaker: Annotated[str | None, typer.Option(help="Field that holds the speaker, such as 'part 1'.")] = None,
+    sentence: Annotated[str | None, typer.Option(help="Field that holds the sentence.")] = None,
+    gender: Annotated[str | None, typer.Option(help="Field that holds the gender.")] = None,
+    word: Annotated[
+        list[str] | None, typer.Option(help="What a code of an emotion means, as 05=angry; may be repeated.")
+    ] = None,
+    own_words: Annotated[
+        bool, typer.Option("--own-words", help="Keep words for emotions in your language; else English ones.")
+    ] = False,
 ) -> None:
     """Make a working folder for experiments on corpora of your own, outside of the clone."""
     from ser_core.experiments import working_folder
 
-    print("next:", *working_folder.make(folder, corpus), sep="\n  ")
+    given = {"emotion": emotion, "speaker": speaker, "sentence": sentence, "gender": gender}
+    given = {role: field for role, field in given.items() if field}
+    if recordings is None:
+        if given or word or own_words:
+            raise SerError(
+                "--emotion, --speaker, --sentence, --gender, --word and --own-words need a folder RECORDINGS"
+            )
+        print("next:", *working_folder.make(folder, corpus), sep="\n  ")
+        return
+    if corpus:
+        raise SerError("give a folder of recordings or --corpus, not both")
+    words = _pairs("--word", word or ())
+    guess, csv, after = working_folder.make_from_recordings(folder, recordings, given, words=words, own_words=own_words)
+    print(guess.text(), f"written: {csv}; look it over and mend what is wrong", sep="\n")
+    print("next:", *after, sep="\n  ")
+
+
+def _pairs(option: str, given: Iterable[str]) -> dict[str, str]:
+    """Return what options of the form name=value say."""
+    pairs = [one.partition("=") for one in given]
+    if wrong := next((one for one, (name, _, value) in zip(given, pairs, strict=True) if not name or not value), None):
+        raise SerError(f"{option} is written as name=value, not as '{wrong}'")
+    names = [name for name, _, _ in pairs]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise SerError(f"{option} says '{twice}' twice")
+    return {name: value for name, _, value in pairs}
 
 
 @app.command()
@@ -181,16 +232,20 @@ def fetch(
 
 @app.command()
 def card(
-    corpus: Corpus,
+    corpus: CorpusOrCsv,
     check: Annotated[bool, typer.Option("--check", help="Fail if the card and the files disagree.")] = False,
     write: Annotated[bool, typer.Option("--write", help="Measure the files again and write the card.")] = False,
     folder: Folder = None,
 ) -> None:
-    """Print a corpus's data card, check it against the files, or measure them again."""
+    """Print a corpus's data card, check it against the files, or measure them again; a CSV is measured each time."""
     from ser_core.data import cards
 
     if check and write:
         raise SerError("a card is either checked or written: give --check or --write")
+    if _is_csv(corpus):
+        corpus, folder, _ = _own(corpus, folder, kept=True)
+        if not check:
+            cards.write(corpus, folder, progress=_bars())
     if check:
         cards.check(corpus, folder, progress=_bars())
         print(f"{corpus}: the card and the files agree")
@@ -273,6 +328,36 @@ def _voices(corpus: str, table: "pd.DataFrame") -> "pd.DataFrame":
     name = _own_name(table)
     extraction.extract(name, "ge2e", folder=Path(corpus).parent, clips=table, progress=_bars())
     return extraction.load(name, "ge2e", table)
+
+
+@app.command()
+def split(
+    clips: UnionOrCsv,
+    protocol: Annotated[str, typer.Option(help="Protocol to make the folds with.")] = "speaker",
+    n_folds: Annotated[str, typer.Option(help="Number of folds, or loo to leave one speaker out at a time.")] = "5",
+    dev: Annotated[bool, typer.Option(help="Make a dev part of each fold, too.")] = True,
+    seed: Annotated[int, typer.Option(help="Seed of the folds.")] = 0,
+    labels: Annotated[str, typer.Option(help="Label harmonisation, such as common4.")] = "native",
+    out: Out = None,
+) -> None:
+    """Divide a corpus into folds and say how large they are; the table is for any toolkit, and for audit --folds."""
+    from ser_core import files
+    from ser_core.data import corpora, splits
+    from ser_core.data.labels import harmonise
+
+    _check_out(out)
+    table = harmonise(_read_own(clips).clips if _is_csv(clips) else corpora.table(clips), labels)
+    number = int(n_folds) if n_folds.isdecimal() else n_folds
+    made = splits.make(table, protocol, n_folds=number, seed=seed, dev=dev)
+    for fold, rows in made.groupby("fold"):
+        parts = rows.join(table["speaker"], on="clip").groupby("role", sort=False)["speaker"]
+        print(f"fold {fold}:", "; ".join(f"{role} {len(who)} clips, {who.nunique()} speakers" for role, who in parts))
+    for line in (*made.attrs["notes"], *made.attrs["refused"]):
+        _note(line)
+    if out:
+        with files.replacing(out) as temporary:
+            made.to_csv(temporary, index=False) if out.suffix == ".csv" else files.write_parquet(made, temporary)
+        print(out)
 
 
 @app.command()
@@ -407,6 +492,79 @@ def run(
 
 
 @app.command()
+def study(
+    csv: Annotated[str, typer.Argument(help=f"{_OWN[0].upper()}{_OWN[1:]}, or its name, in a working folder.")],
+    feature_set: Annotated[
+        list[str] | None,
+        typer.Option("--features", help="Feature set; may be repeated. eGeMAPS, and Whisper if its weights are there."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="The report; results/reports/study-NAME.html if not given.")] = None,
+    jobs: Annotated[int, typer.Option(help="Processes; -1 is one per core.")] = -1,
+) -> None:
+    """Study a corpus of your own: card, audit, scores on known and on new speakers, pictures, one HTML report.
+
+    Goes on where it was stopped; what is made already is only reported.
+    """
+    from ser_core import files, paths
+    from ser_core.experiments import study as studies
+
+    for row in (experiment := studies.prepare(Path(csv), feature_set or (), progress=_bars())).refused.itertuples():
+        _note(f"refused: {row.corpus} {row.what}: {row.reason}")
+    _note(f"{experiment.name}: features and Runs")
+    studies.run(experiment, jobs=jobs, progress=_bars(), note=_note)
+    _note("audit, learning curve and importance")
+    found = studies.gather(experiment, progress=_bars())
+    os.environ.setdefault("MPLBACKEND", "agg")  # no windows
+    from ser_core.book import study_report
+
+    out = out or paths.results() / "reports" / f"{experiment.name}.html"
+    with files.replacing(out) as temporary:
+        temporary.write_text(study_report.html(found), encoding="utf-8")
+    for title, lines in zip(("may be claimed", "may not be claimed"), studies.claims(found), strict=True):
+        print(f"{title}:", *(lines or ["nothing"]), sep="\n  ")
+    print(out)
+
+
+@app.command()
+def transfer(
+    csv: Annotated[str, typer.Argument(help=f"{_OWN[0].upper()}{_OWN[1:]}, or its name, in a working folder.")],
+    other: Annotated[
+        list[str] | None,
+        typer.Option("--with", help="A corpus, such as ravdess; may be repeated. All whose features are here if none."),
+    ] = None,
+    feature_set: Annotated[str, typer.Option("--features", help="Feature set.")] = "egemaps",
+    labels: Annotated[str, typer.Option(help="Label harmonisation: the words that both corpora share.")] = "common4",
+    jobs: Annotated[int, typer.Option(help="Processes; -1 is one per core.")] = -1,
+) -> None:
+    """Train on a corpus of the book and test on your own, and back."""
+    from ser_core.experiments import own_transfer, runner
+    from ser_core.systems import features as extraction
+
+    experiment = own_transfer.prepare(Path(csv), other or (), feature_set, labels, progress=_bars())
+    for row in experiment.refused.itertuples():
+        _note(f"refused: {row.corpus} {row.what}: {row.reason}")
+    for name in sorted({part for system in experiment.systems for part in system.corpus.split("+")}):
+        extraction.extract(name, feature_set, jobs=jobs, progress=_bars())
+    runner.run(experiment, jobs=jobs, progress=_bars(), note=_note)
+    print(own_transfer.scores(experiment).to_string(index=False, justify="left"))
+    print("normalisation 'corpus' has heard the test clips, without their labels")
+    print(f"next: ser report {experiment.name}")
+
+
+@app.command()
+def report(
+    experiment: Annotated[str, typer.Argument(help="Name or file of an experiment whose Runs are made.")],
+    out: Annotated[Path | None, typer.Option(help="The page; results/reports/NAME.html if not given.")] = None,
+) -> None:
+    """Write the Runs of an experiment as one page of HTML: scores, floors, confusions, speakers."""
+    from ser_core import paths
+    from ser_core.book import experiment_report
+
+    name = Path(experiment).stem if experiment.endswith(".yaml") else experiment
+    _print(experiment_report.html(name), out or paths.results() / "reports" / f"{name}.html")
+
+
+@app.command()
 def verify(
     experiments: Annotated[list[str] | None, typer.Argument(help="Names of experiments; all if none is given.")] = None,
     runs: Annotated[int | None, typer.Option(min=1, help="How many Runs, drawn at random; all if not given.")] = None,
@@ -443,23 +601,81 @@ def verify(
         raise typer.Exit(1)
 
 
+_PREDICTIONS = (
+    "a row a clip: clip, truth, prediction and, if there are any, speaker, seed and a probability p_<class> of each "
+    "class. A .csv, .tsv, .jsonl or .parquet file, a folder of datasets, or - for standard input"
+)
+Column = Annotated[
+    list[str] | None,
+    typer.Option(help="Which column of the table is which, as truth=label; may be repeated. Usual names are known."),
+]
+Format = Annotated[str, typer.Option("--format", help="text, json or html.")]
+Written = Annotated[Path | None, typer.Option(help="Write it here in place of standard output.")]
+Resamples = Annotated[int, typer.Option(min=100, max=1_000_000, help="Bootstrap resamples.")]
+Level = Annotated[float, typer.Option(min=0.5, max=0.999, help="Level of the intervals.")]
+
+
 @app.command()
 def score(
-    predictions: Annotated[
-        Path,
-        typer.Argument(
-            help="CSV or parquet with a row a clip: clip, truth, prediction and, if there are any, speaker, seed and "
-            "a probability p_<class> of each class."
-        ),
-    ],
-    resamples: Annotated[int, typer.Option(min=100, max=1_000_000, help="Bootstrap resamples.")] = 10_000,
-    level: Annotated[float, typer.Option(min=0.5, max=0.999, help="Level of the intervals.")] = 0.95,
+    predictions: Annotated[str, typer.Argument(help=f"Predictions of any toolkit, {_PREDICTIONS}.")],
+    column: Column = None,
+    form: Format = "text",
+    out: Written = None,
+    resamples: Resamples = 10_000,
+    level: Level = 0.95,
 ) -> None:
     """Score predictions of any toolkit: metrics with intervals over speakers, floors, classes, speakers."""
     from ser_core.evaluation import score_sheet
     from ser_core.evaluation.predictions import read
 
-    _print(score_sheet.sheet(read(predictions), n_resamples=resamples, level=level))
+    _check_form(form)
+    table, options = (
+        read(predictions, _pairs("--column", column or ()), _note),
+        {"n_resamples": resamples, "level": level},
+    )
+    if form == "text":
+        _print(score_sheet.sheet(table, **options), out)
+        return
+    found = score_sheet.facts(table, **options)
+    _print(_json(found) if form == "json" else score_sheet.as_html(f"Scores of {predictions}", found), out)
+
+
+@app.command()
+def compare(
+    first: Annotated[str, typer.Argument(help=f"Predictions of a system, {_PREDICTIONS}.")],
+    second: Annotated[str, typer.Argument(help="Predictions of another for the same clips and speakers.")],
+    column: Column = None,
+    form: Format = "text",
+    out: Written = None,
+    resamples: Resamples = 10_000,
+    level: Level = 0.95,
+) -> None:
+    """Test which of two systems is better on the same clips: difference, interval, p-value, and power."""
+    from ser_core.evaluation import comparison_sheet
+    from ser_core.evaluation.predictions import read
+
+    _check_form(form)
+    given = _pairs("--column", column or ())
+    tables = [read(path, given, _note) for path in (first, second)]
+    for path, table in zip((first, second), tables, strict=True):
+        if table["speaker"].isna().any():
+            raise SerError(
+                f"{path}: {table['speaker'].isna().sum()} rows have no speaker; a paired test is over speakers"
+            )
+    found = comparison_sheet.facts(*tables, n_resamples=resamples, level=level)
+    as_text = {"json": _json, "html": lambda found: comparison_sheet.as_html((first, second), found)}
+    _print(as_text.get(form, lambda found: comparison_sheet.sheet((first, second), found))(found), out)
+
+
+def _check_form(form: str) -> None:
+    if form not in ("text", "json", "html"):
+        raise SerError(f"--format is text, json or html, not '{form}'")
+
+
+def _json(found: dict) -> str:
+    import json
+
+    return json.dumps(found, indent=1, ensure_ascii=False)
 
 
 @app.command("verify-bundle")

@@ -93,6 +93,7 @@ def test_help_starts_without_what_the_commands_need():
 def test_every_option_is_explained():
     commands = typer.main.get_command(cli.app).commands
     names = {"init", "fetch", "weights", "card", "audit", "features", "transcribe", "run", "verify", "score"}
+    names |= {"study", "split", "transfer", "report", "compare"}
     assert set(commands) == names and set(commands["weights"].commands) == {"get"}
     for name, command in [*commands.items(), *commands["weights"].commands.items()]:
         assert command.help.endswith(".")
@@ -237,8 +238,12 @@ def test_score_keeps_long_names_and_their_numbers_apart(scored):
         ("class.csv", "clip,truth,prediction,p_sad\na,sad,bored,1\n", r"classes \['bored'\] have no probability"),
         ("ragged.csv", "clip,truth,prediction\na,sad,sad\nb,sad,sad,sad,1\n", "ragged.csv: not a readable CSV table"),
         ("latin.csv", "clip,truth,prediction\na,wütend,sad\n".encode("latin-1"), "latin.csv: not a readable CSV table"),
-        ("tabs.tsv", "clip\ttruth\tprediction\na\tsad\tsad\n", "are read from .csv or .parquet files, not from '.tsv'"),
-        ("book.xlsx", b"PK\x03\x04\xff\xfe", "are read from .csv or .parquet files, not from '.xlsx'"),
+        (
+            "tabs.tsv",
+            "clip\ttruth\na\tsad\n",
+            r"tabs.tsv: lacks the columns \['prediction'\]; it has \['clip', 'truth'\]",
+        ),
+        ("book.xlsx", b"PK\x03\x04\xff\xfe", "are read from .csv, .tsv, .* not from '.xlsx'"),
         ("seed.csv", "clip,truth,prediction,seed\na,sad,sad,x\n", "'seed' is no whole number in 1 rows, first 'x'"),
         ("half.csv", "clip,truth,prediction,seed\na,sad,sad,1.5\n", "'seed' is no whole number in 1 rows"),
         ("fold.csv", "clip,truth,prediction,fold\na,sad,sad,\nb,sad,sad,1\n", "'fold' is no whole number in 1 rows"),
@@ -258,7 +263,7 @@ def test_score_of_a_truncated_or_missing_file_is_one_line(refused, tmp_path):
     path.write_bytes(path.read_bytes()[:500])
     refused("score", path, match="cut.parquet: not a readable parquet file .*; delete it and make it again")
     refused("score", tmp_path / "nowhere.csv", match="nowhere.csv: no such file")
-    refused("score", tmp_path, match="no such file")
+    refused("score", tmp_path, match="no .parquet and no .arrow file in this folder")
 
 
 # ser audit

@@ -71,6 +71,10 @@ def arranged(
     if taken:
         note("; ".join(f"column '{column}' is taken for the {name}" for column, name in taken.items()))
     table = table.rename(columns=taken)
+    for name in [name for name in (*NAMES, "seed", "fold") if name in table]:
+        nested = table[name].map(pd.api.types.is_list_like)
+        if nested.any():
+            raise SerError(f"column '{name}' holds lists in {nested.sum()} rows, first {table[name][nested].iloc[0]!r}")
     if {"start", "end"} <= set(table) and table["clip"].duplicated().any():
         note("clips are file, start and end")
         table["clip"] = (

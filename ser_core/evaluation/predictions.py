@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ser_core import files
 from ser_core.errors import SerError
 from ser_core.evaluation import metrics, wording
 from ser_core.evaluation.columns import arranged

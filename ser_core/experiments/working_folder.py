@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ser_core import files
+from ser_core import files, paths
 from ser_core.data import corpora
 from ser_core.data.corpora import guessing, local
 from ser_core.errors import SerError
@@ -103,6 +103,45 @@ def make_from_recordings(
     with files.replacing(csv) as temporary:
         table.to_csv(temporary, index=False, encoding="utf-8")
     return guess, csv, make(folder, csv)
+
+
+def corpus_of(csv: Path, *, progress: bool = False) -> tuple[str, str]:
+    """Return the name of a corpus of one's own, and the path of its CSV as experiment files of the folder have it.
+
+    Args:
+        csv: A CSV as `ser_core.data.corpora.local.read` takes it, or the name of a corpus that is here.
+        progress: Show a progress bar.
+
+    Raises:
+        SerError: If there is no working folder, or the CSV is not valid.
+    """
+    csv = corpora.own.csv_of(str(csv)) if corpora.own.is_here(str(csv)) else Path(csv)
+    name, _ = corpora.own.add(csv, corpora.KNOWN, progress=progress)
+    return name, Path(os.path.relpath(csv.resolve(), _experiments().resolve())).as_posix()
+
+
+def write_experiment(name: str, content: str) -> Path:
+    """Write an experiment file into the working folder, unless it says the same already, and return it.
+
+    Args:
+        name: Name of the experiment.
+        content: The YAML.
+
+    Raises:
+        SerError: If there is no working folder of one's own.
+    """
+    path = _experiments() / f"{name}.yaml"
+    if not path.is_file() or path.read_text(encoding="utf-8") != content:
+        with files.replacing(path) as temporary:
+            temporary.write_text(content, encoding="utf-8")
+    return path
+
+
+def _experiments() -> Path:
+    folder = paths.working()
+    if folder is None or folder.resolve() == paths.repository():
+        raise SerError("this is no working folder; make one by `ser init FOLDER`, and run from there")
+    return folder / "experiments"
 
 
 def _check(folder: Path) -> None:

@@ -240,7 +240,10 @@ def _read_sheet(path: Path) -> pd.DataFrame:
         return pd.DataFrame()
     head = text.partition("\n")[0]
     divider = max("\t;,|", key=head.count)
-    rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=divider)) if head.count(divider) else []
+    try:
+        rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=divider)) if head.count(divider) else []
+    except csv.Error:
+        rows = []
     rows = [row for row in rows if any(cell.strip() for cell in row)]
     if len(rows) < 2 or len(set(rows[0])) < len(rows[0]):
         return pd.DataFrame()

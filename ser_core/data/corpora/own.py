@@ -79,7 +79,7 @@ def add(path: Path, taken: tuple[str, ...] = (), *, progress: bool = False) -> t
     if not can_be_kept():
         raise SerError(
             f"{path}: nothing of your own is written into the clone or elsewhere unasked; make a working folder by "
-            f"`ser init FOLDER`, and run from there"
+            f"`ser init FOLDER`, with --corpus {path}, and run from there"
         )
     known = files.read_metadata(target) if target.is_file() else {}
     if known and "csv" not in known:
