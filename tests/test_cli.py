@@ -241,7 +241,7 @@ def test_score_keeps_long_names_and_their_numbers_apart(scored):
         (
             "tabs.tsv",
             "clip\ttruth\na\tsad\n",
-            r"tabs.tsv: lacks the columns \['prediction'\]; it has \['clip', 'truth'\]",
+            r"tabs.tsv: the predictions lack the columns \['prediction'\]; they have",
         ),
         ("book.xlsx", b"PK\x03\x04\xff\xfe", "are read from .csv, .tsv, .* not from '.xlsx'"),
         ("seed.csv", "clip,truth,prediction,seed\na,sad,sad,x\n", "'seed' is no whole number in 1 rows, first 'x'"),

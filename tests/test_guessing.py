@@ -1,5 +1,6 @@
 """What a folder of recordings is taken for, from names, folders and sheets, and the working folder made of it."""
 
+import os
 import shutil
 
 import pandas as pd
@@ -134,3 +135,19 @@ def test_options_that_do_not_go_together_are_one_line(tmp_path, ser, words_, mes
     done = ser("init", tmp_path / "lab", *words_)
     assert done.code == 2 and message in done.err and done.err.count("\n") == 1
     assert not (tmp_path / "lab").exists()
+
+
+def test_names_that_cannot_be_written_and_leftovers_are_told(tmp_path):
+    folder_of(tmp_path, [f"s{s}_{word}_{n}.wav" for s in (1, 2) for word in ("sad", "happy") for n in (1, 2)])
+    folder_of(tmp_path, ["._s1_sad_1.wav", "__MACOSX/s1_sad_1.wav"])
+    os.close(os.open(os.fsencode(tmp_path) + b"/s1_sad_\xff.wav", os.O_CREAT))
+    found = guessing.guess(tmp_path)
+    assert len(found.table) == 8
+    assert any(r"s1_sad_\udcff.wav is no UTF-8" in note for note in found.notes)
+    assert any("2 hidden files are left out" in note for note in found.notes)
+
+
+def test_a_name_cannot_act_on_the_terminal(tmp_path):
+    folder_of(tmp_path, [f"s{s}\x1b31m_{word}.wav" for s in (1, 2) for word in ("sad", "happy")])
+    found = guessing.guess(tmp_path)
+    assert "\x1b" not in found.text() and r"s1\x1b31m" in found.text()

@@ -78,10 +78,16 @@ def test_a_second_study_makes_nothing_again(inside):
     assert {path: path.stat().st_mtime_ns for path in (inside[0] / "results/runs").rglob("*.json")} == before
 
 
-def test_the_page_stands_alone_and_escapes_names(inside):
+@pytest.fixture(scope="module")
+def html(lab):
     from ser_core.book import study_report
 
-    html = study_report.html(inside[2])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(lab[0])
+        return study_report.html(lab[2])
+
+
+def test_the_page_stands_alone_and_escapes_names(inside, html):
     assert "<b>s02" not in html and "&lt;b&gt;s02&lt;/b&gt; $x$" in html and "گل" in html
     assert not re.search(r"<(script|img|link|iframe)\b", html)
     outside = set(re.findall(r"(?:https?:)?//[\w.]+", html)) - {"http://www.w3.org"}
@@ -95,14 +101,13 @@ def test_the_page_stands_alone_and_escapes_names(inside):
     ):
         assert heading in html
     assert f"UAR {inside[2].interval('speaker').text()}" in html
-    assert study_report.html(inside[2]) == html
 
 
-def test_the_command_writes_the_report_and_says_what_may_be_claimed(inside, ser):
+def test_the_command_writes_the_same_report_again_and_says_what_may_be_claimed(inside, ser, html):
     done = ser("study", NAME, "--jobs", 1)
     assert done.code == 0, done.err
     assert "may not be claimed:" in done.out and done.out.strip().endswith("results/reports/study-mine.html")
-    assert (inside[0] / "results/reports/study-mine.html").stat().st_size > 50_000
+    assert (inside[0] / "results/reports/study-mine.html").read_text() == html
     page = inside[0] / "results/reports/plain.html"
     assert ser("report", "study-mine", "--out", page).code == 0 and "mine.speaker.egemaps" in page.read_text()
 
@@ -112,7 +117,7 @@ def of(experiment, protocol):
 
 
 def test_the_curve_ends_at_all_speakers_and_agrees_with_scikit_learn(inside):
-    system = of(inside[1], "speaker")
+    system = dataclasses.replace(of(inside[1], "speaker"), folds=3)  # four speakers in each training part
     curve = learning_curve.curve(system, draws=2, n_resamples=200)
     assert curve.scores.index.tolist() == [2, 3, 4] and curve.half == 2
     table = tables(system)[0]
@@ -125,7 +130,7 @@ def test_the_curve_ends_at_all_speakers_and_agrees_with_scikit_learn(inside):
         found.append(pd.DataFrame({"truth": fold.clips.loc[list(fold.test), "emotion"], "said": said}))
     expected = pd.concat(found)
     most = curve.scores["interval"].iloc[-1].value
-    assert most == pytest.approx(balanced_accuracy_score(expected["truth"], expected["said"]), abs=0.03)
+    assert most == pytest.approx(balanced_accuracy_score(expected["truth"], expected["said"]))
 
 
 def test_the_curve_needs_three_speakers(inside, monkeypatch):
@@ -218,6 +223,6 @@ def test_scoring_needs_no_figures():
     code = (
         "import sys; from ser_core.evaluation import score_sheet, comparison_sheet; from ser_core.files import page\n"
     )
-    code += "print(sorted({'matplotlib', 'seaborn', 'pyarrow', 'jinja2', 'sklearn'} & set(sys.modules)))"
+    code += "print(sorted({'matplotlib', 'seaborn', 'jinja2', 'sklearn'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"

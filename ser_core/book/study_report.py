@@ -10,7 +10,7 @@ import seaborn as sns
 from matplotlib import pyplot as plt
 
 from ser_core.book import figures, matrices
-from ser_core.book.style import MUTED, PALETTE, WIDTH, draw, use_style
+from ser_core.book.style import INK, MUTED, PALETTE, WIDTH, draw, use_style
 from ser_core.data.clips import describe
 from ser_core.evaluation import metrics, power
 from ser_core.evaluation.comparisons import p_text
@@ -65,6 +65,7 @@ def _drawing() -> Iterator[None]:
         plt.rcParams.update({"svg.fonttype": "none", "text.parse_math": False})
         warnings.filterwarnings("ignore", message=r"Glyph .* missing from font")
         warnings.filterwarnings("ignore", message=r"Matplotlib currently does not support")
+        warnings.filterwarnings("ignore", message=r"vert: bool was deprecated")  # of seaborn
         yield
 
 
@@ -233,12 +234,14 @@ def _features(found: Study) -> Iterator[str]:
     chosen = _telling(scaled, found.clips["emotion"])
     emotions = sorted(found.clips["emotion"].unique())
     figure, axes = figures.panels(0.9 + 2 * (0.5 + 0.2 * len(emotions)), 2, 3, sharey=True)
+    for one in axes.flat[len(chosen) :]:
+        one.set_axis_off()
     for one, name in zip(axes.flat, chosen, strict=False):
         data = pd.DataFrame({"value": scaled[name].clip(-4, 4), "emotion": found.clips["emotion"]})
-        look = {"color": PALETTE[0], "width": 0.6, "fliersize": 1, "linewidth": 0.8}
+        look = {"color": PALETTE[0], "linecolor": INK, "saturation": 1, "width": 0.6, "fliersize": 1, "linewidth": 0.8}
         sns.boxplot(data=data, x="value", y="emotion", order=emotions, ax=one, **look)
         one.set(xlabel="", ylabel="")
-        one.set_title(_readable(name), fontsize=8)
+        one.set_title(_readable(name), fontsize=7.5, fontweight="normal")
     alt = "The six eGeMAPS features that differ most between emotions, each in standard deviations of its speaker."
     yield _figure(figure, "distributions", alt)
     yield page.text("They were chosen on these very clips, so they describe this corpus and prove nothing.", "muted")
@@ -255,7 +258,10 @@ def _telling(values: pd.DataFrame, emotions: pd.Series, n: int = 6) -> list[str]
 
 
 def _readable(name: str) -> str:
-    return name.replace("_sma3nz", "").replace("_sma3", "").replace("FromKnown", "").replace("_", " ")[:34]
+    """Return the name of an eGeMAPS feature as short as it stays clear, in at most two lines."""
+    for long, short in (("_sma3nz", ""), ("_sma3", ""), ("semitoneFrom27.5Hz", ""), ("LogRelF0", "RelF0"), ("_", " ")):
+        name = name.replace(long, short)
+    return name.replace("amean", "mean").replace("stddevNorm", "variation").replace("amplitude", " amplitude ").strip()
 
 
 def _map(found: Study) -> Iterator[str]:
@@ -280,7 +286,7 @@ def _map(found: Study) -> Iterator[str]:
         sns.scatterplot(
             x=places[:, 0], y=places[:, 1], hue=words.to_numpy(), hue_order=kinds, palette=colours, ax=one, **look
         )
-        one.set(xticks=[], yticks=[], xlabel="", ylabel="", aspect="equal")
+        one.set(xticks=[], yticks=[], xlabel="", ylabel="")
         one.set_title(f"coloured by {by}", color=MUTED)
         sns.despine(ax=one, left=True, bottom=True)
         if len(kinds) <= 12:

@@ -65,8 +65,8 @@ def arranged(
             taken[found[0]] = name
     if missing := [name for name in _NEEDED if name not in {*table, *taken.values()}]:
         raise SerError(
-            f"lacks the columns {missing}; it has {list(table)[:20]}; say which is which by --column "
-            f"{missing[0]}=NAME, for each"
+            f"the predictions lack the columns {missing}; they have {list(table)[:20]}; say which is which by "
+            f"--column {missing[0]}=NAME, for each"
         )
     if taken:
         note("; ".join(f"column '{column}' is taken for the {name}" for column, name in taken.items()))

@@ -147,8 +147,7 @@ def gather(experiment: Experiment, *, progress: bool = False) -> Study:
     corpus = experiment.systems[0].corpus
     reading = corpora.read(corpus, progress=progress)
     clips = clips_of(corpus, experiment.systems[0].labels)
-    pairs = audit.near_duplicates(clips, progress=progress)
-    levels = audit.levels(clips, progress=progress)
+    pairs, levels = audit.heard(clips, progress=progress)
     protocols = list(dict.fromkeys(protocol for protocol, _ in systems))
     divided = {
         protocol: division(next(one for one in experiment.systems if one.protocol == protocol), 0)
@@ -279,7 +278,7 @@ def claims(study: Study) -> tuple[list[str], list[str]]:
     if 0 < sentences < len(study.clips) / 3:
         not_.append(f"Scores on other sentences: the {sentences} sentences of the test clips were trained on, too.")
     not_.append(
-        "Other microphones, rooms, languages, ages and unacted speech: one corpus cannot tell; try `ser transfer`."
+        "Other microphones, rooms, languages, ages and unacted speech: one corpus cannot tell; try ser transfer."
     )
     return may, not_
 

@@ -22,10 +22,10 @@ h1 { font-size: 1.7rem; line-height: 1.2; margin: .5rem 0 .3rem; overflow-wrap: 
 h2 { font-size: 1.25rem; margin: 2.4rem 0 .5rem; padding-top: .6rem; border-top: 1px solid var(--grid); }
 h3 { font-size: 1.02rem; margin: 1.5rem 0 .3rem; }
 p, li { max-width: 46rem; overflow-wrap: anywhere; }
-p.muted, figcaption, caption { color: var(--muted); font-size: .9rem; }
+p.muted, figcaption { color: var(--muted); font-size: .9rem; }
+p.above { margin-bottom: 0; }
 .scroll { overflow-x: auto; margin: .6rem 0 1rem; }
 table { border-collapse: collapse; font-size: .92rem; font-variant-numeric: tabular-nums; }
-caption { text-align: left; padding-bottom: .3rem; caption-side: top; }
 th, td { padding: .28rem .7rem; border-bottom: 1px solid var(--grid); text-align: left; vertical-align: top; }
 th { font-weight: 600; white-space: nowrap; }
 thead th { border-bottom: 2px solid var(--grid); }
@@ -137,9 +137,9 @@ def table(frame: pd.DataFrame, caption: str = "", digits: int = 3) -> str:
     for row in frame.itertuples(index=False):
         cells = [f"<td{kind}>{html.escape(_cell(value, digits))}</td>" for kind, value in zip(kinds, row, strict=True)]
         rows.append(f"<tr>{''.join(cells)}</tr>")
-    named = f"<caption>{html.escape(caption)}</caption>" if caption else ""
+    named = text(caption, "muted above") if caption else ""
     return (
-        f'<div class="scroll"><table>{named}<thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
+        f'{named}<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
     )
 
 
@@ -172,8 +172,8 @@ def confusion(counts: np.ndarray, classes: Sequence[str], caption: str = "") -> 
                 f'<td class="share" style="{shade}">{100 * share:.0f}</td>' if total else '<td class="share">–</td>'
             )
         rows.append(f"<tr><th>{html.escape(name)} ({total:g})</th>{cells}</tr>")
-    named = f"<caption>{html.escape(caption)}</caption>" if caption else ""
+    named = text(caption, "muted above") if caption else ""
     return (
-        f'<div class="scroll"><table>{named}<thead><tr><th>truth \\ prediction</th>{head}</tr></thead><tbody>'
+        f'{named}<div class="scroll"><table><thead><tr><th>truth \\ prediction</th>{head}</tr></thead><tbody>'
         f"{''.join(rows)}</tbody></table></div>"
     )

@@ -51,7 +51,7 @@ class Guess:
         lines += ["unsure:", *(f"  {note}" for note in self.notes)] if self.notes else []
         lines += ["fields, to name one where the guess is wrong, as in --speaker 'part 1':"]
         lines += [f"  {name}: {values}" for name, values in self.fields.items()]
-        return "\n".join(lines)
+        return _printable("\n".join(lines))
 
 
 def guess(
@@ -94,8 +94,11 @@ def guess(
     paths = [PurePosixPath(path.relative_to(folder).as_posix()) for path in recordings.find(folder)]
     if not paths:
         raise SerError(f"{folder}: no .wav or .flac recording in it; convert others, as by: ffmpeg -i a.mp3 a.wav")
-    paths = sorted(paths)
+    paths, left_out = _usable(sorted(paths))
+    if not paths:
+        raise SerError(f"{folder}: {left_out[0]}")
     fields, notes = _fields(paths)
+    notes = [*left_out, *notes]
     sheet, hints = _sheet(folder, paths, notes)
     fields = pd.concat([sheet, fields], axis=1)
     if unknown := sorted(set(given.values()) - set(fields)):
@@ -126,6 +129,27 @@ def guess(
     order = [role for role in ROLES if role in table]
     shown = {name: _shown(fields[name]) for name in fields}
     return Guess(table[["path", *order]], {role: found[role] for role in order}, tuple(notes), shown)
+
+
+def _usable(paths: list[PurePosixPath]) -> tuple[list[PurePosixPath], list[str]]:
+    """Return the recordings whose names can be written down and are no leftovers of a system, and notes on the rest."""
+    kept, notes = [], []
+    hidden = [path for path in paths if any(part.startswith(".") or part == "__MACOSX" for part in path.parts)]
+    for path in sorted(set(paths) - set(hidden)):
+        try:
+            str(path).encode()
+            kept.append(path)
+        except UnicodeEncodeError:
+            first = str(path).encode(errors="backslashreplace").decode()
+            notes.append(f"the name {first} is no UTF-8, so it cannot stand in a CSV; rename it")
+    if hidden:
+        notes.append(f"{len(hidden)} hidden files are left out, the first is {hidden[0]}")
+    return kept, notes
+
+
+def _printable(text: str) -> str:
+    """Return a text whose control characters cannot act on a terminal."""
+    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
 
 
 def _shown(values: pd.Series) -> str:
@@ -317,7 +341,7 @@ def _genders(fields: pd.DataFrame, table: pd.DataFrame, found: dict[str, str], n
         else:
             return
     meant = fields[found["gender"]].map(lambda value: GENDERS.get(plain(value)), na_action="ignore")
-    if (unknown := fields[found["gender"]][meant.isna()].dropna()).any():
+    if len(unknown := fields[found["gender"]][meant.isna()].dropna()):
         notes.append(
             f"gender '{unknown.iloc[0]}' is neither female nor male and is left empty ({len(unknown)} recordings)"
         )
