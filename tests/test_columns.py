@@ -97,7 +97,7 @@ def test_a_dict_of_splits_and_a_folder_of_nothing_are_refused(tmp_path):
     [
         ("a.json", "[1, 2]", "expected an object a line, or a list of objects"),
         ("b.jsonl", '{"clip": ', "not valid JSON"),
-        ("c.csv", b"clip\xff\xfe", "it is no UTF-8"),
+        ("c.csv", b"clip\xff\xfe", "not in UTF-8"),
         ("d.xlsx", "", "not from '.xlsx'"),
     ],
 )

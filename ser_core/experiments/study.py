@@ -173,7 +173,10 @@ def gather(experiment: Experiment, *, progress: bool = False) -> Study:
         clips=clips,
         measured=cards.measure(reading, pairs),
         refused=experiment.refused,
-        audits={one: audit.audit(clips, folds, levels=levels, duplicates=pairs) for one, folds in divided.items()},
+        audits={
+            one: audit.audit(clips, folds, levels=levels, duplicates=pairs, recordings=reading.files)
+            for one, folds in divided.items()
+        },
         floors={one: floors.floors(clips, folds, "uar") for one, folds in divided.items()},
         scores=scores,
         premiums=premiums,
