@@ -444,17 +444,37 @@ def transcribe(
         typer.Option(help="Whisper's code of what is spoken, such as ur; detected clip by clip if not given."),
     ] = None,
     task: Annotated[str, typer.Option(help="transcribe, or translate into English.")] = "transcribe",
+    window: Annotated[
+        int, typer.Option(help="Fill clips up to this many s, in place of Whisper's 30; 10 costs about a third.")
+    ] = 30,
+    each: Annotated[
+        str | None,
+        typer.Option(help="Transcribe a sample: one clip of each, such as of each speaker,emotion; drawn, seed 0."),
+    ] = None,
+    emotions: Annotated[
+        str | None, typer.Option(help="Of these only, such as neutral,angry,sad; a sample is drawn before.")
+    ] = None,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Keep word errors in results/transcripts, and words where terms allow it.")
+    ] = False,
     folder: Folder = None,
     download: Annotated[bool, typer.Option("--download", help="Download a model that is not there.")] = False,
     out: Out = None,
 ) -> None:
     """Transcribe a corpus by Whisper into the cache; goes on where it was stopped."""
+    from ser_core.data import clips, corpora
     from ser_core.systems import transcription as transcripts
 
     _check_out(out)
     table = None
     if _is_csv(corpus):
+        if keep:
+            raise SerError(f"{corpus}: the results keep what is heard of the book's corpora; write yours by --out")
         corpus, folder, table = _own(corpus, folder)
+    if each:
+        table = clips.one_of_each(corpora.table(corpus) if table is None else table, each.split(","))
+    if emotions:
+        table = clips.of_emotions(corpora.table(corpus) if table is None else table, emotions.split(","))
     path = transcripts.transcribe(
         corpus,
         model=model,
@@ -462,14 +482,15 @@ def transcribe(
         task=task,
         folder=folder,
         clips=table,
+        window_s=window,
         download=download,
         progress=_bars(),
     )
-    made = transcripts.load(corpus, model, language, task, table)
+    made = transcripts.load(corpus, model, language, task, table, window)
     if out:
         _write_out(made, path, out)
     print(transcripts.summary(made))
-    print(out or path)
+    print(out or (transcripts.keep(corpus, made, transcripts.find(model).file.stem) if keep else path))
 
 
 @app.command()

@@ -15,9 +15,9 @@ import torch
 import whisper
 
 from ser_core import files, paths
-from ser_core.data import audio, clips, transcripts
+from ser_core.data import audio, clips, corpora, transcripts
 from ser_core.errors import SerError
-from ser_core.systems import transcription
+from ser_core.systems import features, transcription, weights
 from ser_core.systems.transcription import checkpoints, decoding
 
 RATE = 16_000
@@ -123,6 +123,183 @@ def test_a_batch_says_what_whisper_says_one_by_one(toy, tiny, language, task):
         assert row.no_speech_prob == pytest.approx(alone.no_speech_prob, rel=1e-3)
     assert found["transcript"].nunique() > 3, "the random model does not listen; the comparison says nothing"
     assert found["language"].nunique() > 1 or language
+
+
+def shortened(tiny, window_s):
+    """Whisper with the positions of so many seconds and no others."""
+    network = whisper.load_model(tiny, device="cpu")
+    network.dims.n_audio_ctx = 50 * window_s
+    network.encoder.positional_embedding = network.encoder.positional_embedding[: 50 * window_s]
+    return network
+
+
+def test_a_shorter_window_is_heard_as_if_there_were_no_other(toy, tiny, monkeypatch):
+    monkeypatch.setattr(decoding, "_doubtful", lambda result, most: False)
+    transcribe(toy, tiny, language="en", window_s=5)
+    found = load(toy, tiny, language="en", window_s=5)
+    network, options = shortened(tiny, 5), whisper.DecodingOptions(language="en", fp16=False, sample_len=35)
+    for i, row in enumerate(found.itertuples()):
+        samples = soundfile.read(toy[0] / f"c{i}.wav", dtype="float32")[0]
+        # The silence up to 30 s is in the spectrogram's scale; the rest of it is left out.
+        mel = whisper.log_mel_spectrogram(whisper.pad_or_trim(samples))[:, :500]
+        alone = whisper.decode(network, mel, options)
+        assert row.transcript == alone.text
+        assert row.avg_logprob == pytest.approx(alone.avg_logprob, abs=1e-4)
+        assert row.no_speech_prob == pytest.approx(alone.no_speech_prob, rel=1e-3)
+    with pytest.raises(SerError, match="no transcripts there"):
+        load(toy, tiny, language="en")
+
+
+def test_what_whisper_itself_would_decode_anew_is_heard_in_its_own_window(toy, tiny):
+    transcribe(toy, tiny, language="en", window_s=5)
+    transcribe(toy, tiny, language="en")
+    short, own = load(toy, tiny, language="en", window_s=5), load(toy, tiny, language="en")
+    assert (short["avg_logprob"] < decoding.UNLIKELY).all(), "random weights should be sure of nothing"
+    assert short["transcript"].tolist() == own["transcript"].tolist()
+    np.testing.assert_allclose(short["avg_logprob"], own["avg_logprob"], atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "text, avg_logprob, no_speech_prob, n_tokens, doubtful",
+    [
+        ("dogs are sitting", -0.3, 0.1, 5, False),
+        ("dogs are sitting " * 9, -0.1, 0.1, 30, True),
+        ("dogs are sitting", -1.2, 0.1, 5, True),
+        ("dogs are sitting", -1.2, 0.7, 5, False),  # taken for silence
+        ("dogs are sitting", -0.3, 0.1, 35, True),  # cut off
+    ],
+)
+def test_when_whisper_decodes_anew(text, avg_logprob, no_speech_prob, n_tokens, doubtful):
+    result = whisper.DecodingResult(
+        audio_features=None,
+        language="en",
+        text=text,
+        tokens=[1] * n_tokens,
+        avg_logprob=avg_logprob,
+        no_speech_prob=no_speech_prob,
+        compression_ratio=whisper.utils.compression_ratio(text),
+    )
+    assert decoding._doubtful(result, 35) == doubtful
+
+
+def test_a_clip_without_room_for_silence_is_heard_in_whispers_own_window(tmp_path, tiny, monkeypatch):
+    monkeypatch.setattr(decoding, "_doubtful", lambda result, most: False)
+    toy = tmp_path / "toy", corpus(tmp_path / "toy", {"fits": sound(1, 4.0), "full": sound(2, 4.1)})
+    transcribe(toy, tiny, window_s=5)
+    transcribe(toy, tiny)
+    short, own = load(toy, tiny, window_s=5), load(toy, tiny)
+    same = np.isclose(short["avg_logprob"], own["avg_logprob"], atol=1e-4)
+    assert dict(zip(short.index, same, strict=True)) == {"toy/fits": False, "toy/full": True}
+
+
+def test_whispers_window_is_as_before_when_decoding_fails(tiny):
+    network = whisper.load_model(tiny, device="cpu")
+    with pytest.raises(KeyboardInterrupt), decoding._window(network, 5):
+        assert network.encoder.positional_embedding.shape == (250, DIMS.n_audio_state)
+        raise KeyboardInterrupt
+    assert network.encoder.positional_embedding.shape == (1500, DIMS.n_audio_state)
+    assert network.dims == DIMS
+
+
+@pytest.mark.needs_data
+@pytest.mark.needs_fetched("whisper-base")
+def test_real_whisper_on_real_clips_says_what_its_own_loop_says(tmp_path, monkeypatch):
+    monkeypatch.undo()
+    model = str(weights.folder("whisper-base") / "base.pt")
+    monkeypatch.setenv("SER_CACHE", str(tmp_path / "cache"))
+    table = corpora.table("ravdess").iloc[[1, 500, 900]]
+    transcription.transcribe("ravdess", model=model, clips=table, window_s=10, progress=False)
+    found = transcription.load("ravdess", model, clips=table, window_s=10)
+    network = whisper.load_model(model, device="cpu")
+    for clip, row in table.iterrows():
+        samples = audio.resample(*audio.read(corpora.audio_path(row, paths.data_folder("ravdess"))), RATE)
+        own = network.transcribe(samples, fp16=False)
+        assert (found["transcript"][clip], found["language"][clip]) == (own["text"].strip(), own["language"])
+        assert transcription.wer(table["transcript"], found["transcript"], language="en")["errors"][clip] == 0
+
+
+@pytest.mark.needs_fetched("whisper-base")
+def test_of_silence_real_whisper_says_a_word_where_we_say_none(tmp_path, monkeypatch):
+    monkeypatch.undo()
+    network = whisper.load_model(str(weights.folder("whisper-base") / "base.pt"), device="cpu")
+    silence = whisper.log_mel_spectrogram(torch.zeros(30 * RATE))
+    heard = whisper.decode(network, silence, whisper.DecodingOptions(without_timestamps=True, fp16=False))
+    assert heard.text and heard.no_speech_prob > decoding.NO_SPEECH
+    _, table = corpus(tmp_path / "toy", {"zero": np.zeros(RATE)})
+    found, *_ = decoding.decode(network, table.assign(file=tmp_path / "toy/zero.wav"), None, "transcribe")
+    assert found[["transcript", "status"]].to_numpy().tolist() == [["", "silent"]]
+
+
+@pytest.mark.parametrize("window_s", [1, 31, 10.5, "10"])
+def test_a_window_that_whisper_cannot_have_is_refused(toy, tiny, window_s):
+    with pytest.raises(SerError, match="expected a whole number from 2 to 30"):
+        transcribe(toy, tiny, window_s=window_s)
+
+
+def test_word_errors_are_kept_and_words_only_where_terms_allow_it(tmp_path, monkeypatch):
+    said = {"ravdess": "Dogs are sitting by the floor", "tess": "Say the word", "urdu": "x"}
+    tables = {name: corpora.table(name) for name in said}
+    monkeypatch.setenv("SER_RESULTS", str(tmp_path / "results"))
+    monkeypatch.setattr(corpora, "table", tables.get)
+    for name in ("ravdess", "tess"):
+        clips = tables[name].index[:1]
+        heard = {"transcript": said[name], "language": "en", "no_speech_prob": 0.1, "avg_logprob": -0.3}
+        path = transcription.keep(name, pd.DataFrame(heard | {"status": "ok"}, index=clips), "base")
+        assert path == tmp_path / f"results/transcripts/{name}.whisper-base.parquet"
+        kept = transcripts.heard(name)
+        # Kids are talking by the door; Say the word back.
+        assert kept["errors"].tolist() == [{"ravdess": 3, "tess": 1}[name]]
+        assert kept["deletions"].tolist() == [{"ravdess": 0, "tess": 1}[name]]
+        assert ("transcript" in kept) == (name in transcription.OPEN)
+    with pytest.raises(SerError, match="urdu: no clip says what is read"):
+        transcription.keep("urdu", pd.DataFrame({"transcript": "x"}, index=tables["urdu"].index[:1]), "base")
+    clips = tables["ravdess"]
+    assert transcripts.why_unheard("ravdess", clips.iloc[:1]) is None
+    assert "only 1 of 1440 clips are transcribed" in transcripts.why_unheard("ravdess", clips)
+    assert "its terms do not allow" in transcripts.why_unheard("tess", tables["tess"])
+    assert features.refusal("ravdess", "words-asr") == transcripts.why_unheard("ravdess", clips)
+
+
+def test_the_text_branch_reads_what_was_heard(tmp_path, monkeypatch):
+    table = corpora.table("emodb")
+    monkeypatch.setenv("SER_RESULTS", str(tmp_path / "results"))
+    monkeypatch.setattr(corpora, "table", lambda name: table)
+    heard = {"transcript": [f"heard {i}" for i in range(len(table))], "language": "de", "status": "ok"}
+    transcription.keep("emodb", pd.DataFrame(heard, index=table.index), "base")
+    found = features.load("emodb", "words-asr")
+    assert found["text"].tolist() == [f"heard {i}" for i in range(len(table))]
+    assert features.load("emodb", "words")["text"].iloc[0] == table["transcript"].iloc[0]
+    assert features.get("minilm-asr").title == "MiniLM, as Whisper heard it"
+
+
+def test_a_sample_is_one_clip_of_each(toy):
+    table = corpora.table("ravdess")
+    sample = clips.one_of_each(table, ["speaker", "emotion"])
+    assert len(sample) == 24 * 8 == len(sample.drop_duplicates(["speaker", "emotion"]))
+    assert sample.index.is_monotonic_increasing
+    assert sample.equals(clips.one_of_each(table.sample(frac=1, random_state=1), ["speaker", "emotion"]))
+    # Not always the first of them.
+    assert sample.index.str.endswith("-01-01-01").mean() < 0.1
+    with pytest.raises(SerError, match=r"lacks the columns \['mood'\]"):
+        clips.one_of_each(table, ["mood"])
+
+
+def test_the_command_takes_a_sample(toy, tiny, ser, tmp_path):
+    table = pd.DataFrame({"path": [f"toy/c{i}.wav" for i in range(7)]})
+    table = table.assign(emotion=["sad"] * 4 + ["happy"] * 3, language="en", speaker="x")
+    table.to_csv(tmp_path / "mine.csv", index=False)
+    done = ser(tmp_path / "mine.csv", "--model", tiny, "--each", "emotion", "--out", tmp_path / "out.csv")
+    assert done.code == 0, done.err
+    assert "2 clips: 2 ok" in done.out
+    assert len(pd.read_csv(tmp_path / "out.csv")) == 2
+    sad = ("--each", "emotion", "--emotions", "sad", "--out", tmp_path / "out.csv")
+    done = ser(tmp_path / "mine.csv", "--model", tiny, *sad)
+    assert "1 clips: 1 ok" in done.out
+    done = ser(tmp_path / "mine.csv", "--model", tiny, "--emotions", "sad,joyful")
+    assert (done.code, "no clip is joyful; there are happy, sad" in done.err) == (2, True)
+    done = ser(tmp_path / "mine.csv", "--model", tiny, "--keep")
+    assert done.code == 2
+    assert "write yours by --out" in done.err
 
 
 def test_a_clip_above_30_s_is_what_whisper_transcribes(tmp_path, tiny):
@@ -259,11 +436,11 @@ def test_an_interrupted_run_goes_on_and_ends_with_the_same_bytes(toy, tiny, monk
     monkeypatch.setenv("SER_CACHE", str(tmp_path / "other"))
     real, batches = decoding.decode, []
 
-    def interrupted(network, recordings, language, task):
+    def interrupted(network, recordings, *arguments):
         if len(batches) == 2:
             raise KeyboardInterrupt
         batches.append(list(recordings.index))
-        return real(network, recordings, language, task)
+        return real(network, recordings, *arguments)
 
     with monkeypatch.context() as patch:
         patch.setattr(decoding, "decode", interrupted)

@@ -1,8 +1,9 @@
 """The Clips table: one row per utterance-level clip; its columns, validation, joining and filtering."""
 
 import functools
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
+import numpy as np
 import pandas as pd
 
 from ser_core.errors import SerError
@@ -99,6 +100,52 @@ def join(tables: Iterable[pd.DataFrame]) -> pd.DataFrame:
         SerError: If a clip id stands in more than one of them.
     """
     return validate(pd.concat(list(tables)))
+
+
+def one_of_each(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    """Return one clip, drawn by chance with seed 0, of each combination of values, such as speaker and emotion.
+
+    Args:
+        table: A Clips table.
+        columns: Its columns that tell the combinations apart.
+
+    Returns:
+        Some of its rows, sorted by clip; none of those in which a value is missing.
+
+    Raises:
+        SerError: If there is no such column.
+
+    Examples:
+        >>> table = pd.DataFrame({"emotion": ["sad", "sad", "happy"]}, index=["a", "b", "c"])
+        >>> one_of_each(table, ["emotion"])["emotion"].tolist()
+        ['sad', 'happy']
+    """
+    if missing := [name for name in columns if name not in table]:
+        raise SerError(f"the Clips table lacks the columns {missing}; it has {list(table)}")
+    drawn = table.sort_index().iloc[np.random.default_rng(0).permutation(len(table))]
+    return drawn.groupby(list(columns), sort=False).head(1).dropna(subset=list(columns)).sort_index()
+
+
+def of_emotions(table: pd.DataFrame, emotions: Sequence[str]) -> pd.DataFrame:
+    """Return the clips of some emotions.
+
+    Args:
+        table: A Clips table.
+        emotions: Words that are in its column ``emotion``.
+
+    Returns:
+        Some of its rows.
+
+    Raises:
+        SerError: If no clip has one of the words.
+
+    Examples:
+        >>> of_emotions(pd.DataFrame({"emotion": ["sad", "happy"]}, index=["a", "b"]), ["sad"]).index.tolist()
+        ['a']
+    """
+    if unknown := [name for name in emotions if name not in set(table["emotion"])]:
+        raise SerError(f"no clip is {', '.join(unknown)}; there are {', '.join(sorted(set(table['emotion'])))}")
+    return table[table["emotion"].isin(emotions)]
 
 
 def corpus_of(ids: pd.Series) -> pd.Series:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ser_core import files, paths
 from ser_core.data import corpora
 from ser_core.errors import SerError
 
@@ -210,6 +211,59 @@ def texts(corpus: str, context: int = 0, words: str = "own") -> dict[str, tuple[
         clip: lenders[sentences[-1 if i == places[turns[-1]] else i]] if turns[-1] else turns
         for (clip, turns), i in zip(sorted(found.items()), drawn.tolist(), strict=True)
     }
+
+
+def heard_path(corpus: str, model: str) -> Path:
+    """Return where what a recogniser heard of a corpus is kept."""
+    return paths.results() / "transcripts" / f"{corpus}.{model}.parquet"
+
+
+def heard(corpus: str, model: str = "whisper-base") -> pd.DataFrame:
+    """Return what Whisper heard of a corpus, or of a sample of its clips, with its word errors.
+
+    It is made by ``ser transcribe CORPUS --model FILE --keep``, see `ser_core.systems.transcription.keep`.
+
+    Args:
+        corpus: Name of the corpus.
+        model: The model that heard it.
+
+    Returns:
+        Indexed by clip: ``language``, as detected; ``no_speech_prob``; ``avg_logprob``; ``status``; ``words`` that are
+        read, ``errors`` and their kinds; and ``transcript``, where the corpus's terms allow it.
+
+    Raises:
+        SerError: If nothing is kept.
+
+    Examples:
+        >>> heard("urdu")
+        Traceback (most recent call last):
+        ser_core.errors.SerError: urdu: nothing is kept of what whisper-base hears; see ser transcribe --keep
+    """
+    path = paths.stored(heard_path(corpus, model))
+    if not path.is_file():
+        raise SerError(f"{corpus}: nothing is kept of what {model} hears; see ser transcribe --keep")
+    return files.read_parquet(path, index="clip")
+
+
+def why_unheard(corpus: str, clips: pd.DataFrame) -> str | None:
+    """Return why the words that Whisper heard cannot be had for all clips of a corpus, or None if they can.
+
+    Examples:
+        >>> why_unheard("urdu", corpora.table("urdu"))
+        'urdu: nothing is kept of what whisper-base hears; see ser transcribe --keep'
+    """
+    try:
+        found = heard(corpus)
+    except SerError as error:
+        return str(error)
+    if "transcript" not in found:
+        return f"{corpus}: its terms do not allow to keep the words, only how many are wrong"
+    absent = clips.index.difference(found.index)
+    return (
+        f"{corpus}: only {len(found)} of {len(clips)} clips are transcribed, {absent[0]} is not"
+        if len(absent)
+        else None
+    )
 
 
 def dialogue_of(corpus: str) -> pd.Series:

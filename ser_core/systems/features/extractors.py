@@ -75,6 +75,8 @@ def _minilm_title(name: str, context: int) -> str:
     """Return the title of a feature set of MiniLM."""
     if name in texts.WER:
         return f"MiniLM, {100 * texts.WER[name]:.0f} % of the words wrong"
+    if name in texts.ASR:
+        return "MiniLM, as Whisper heard it"
     return f"MiniLM, {context} turns before" if context else "MiniLM"
 
 

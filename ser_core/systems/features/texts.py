@@ -11,10 +11,14 @@ from ser_core.errors import SerError
 WER = {f"{name}-wer{percent}": percent / 100 for name in ("words", "minilm") for percent in (10, 20, 40)}
 """Feature sets of what is said with errors put in, and the word error rate of each, see `dialogues.corrupt`."""
 
-WORDS = {"words": 0, "words-2": 2, "words-5": 5} | {name: 0 for name in WER if name.startswith("words")}
+ASR = {"words-asr", "minilm-asr"}
+"""Feature sets of what Whisper base heard, see `ser_core.data.transcripts.heard`, in the place of what was said."""
+
+WORDS = {"words": 0, "words-2": 2, "words-5": 5, "words-asr": 0} | {name: 0 for name in WER if name.startswith("words")}
 """Feature sets that are texts, and how many turns of the dialogue before the clip's own each has."""
 
-SENTENCES = {"minilm": 0, "minilm-2": 2, "minilm-5": 5} | {name: 0 for name in WER if name.startswith("minilm")}
+SENTENCES = {"minilm": 0, "minilm-2": 2, "minilm-5": 5, "minilm-asr": 0}
+SENTENCES |= {name: 0 for name in WER if name.startswith("minilm")}
 """Feature sets that an encoder of text computes, and how many turns before the clip's own it reads."""
 
 
@@ -30,6 +34,8 @@ def refusal(corpus: str, name: str, clips: pd.DataFrame) -> str | None:
         >>> refusal("emodb", "words-2", corpora.table("emodb"))
         "emodb has no dialogues, and 'words-2' reads the 2 turns before a clip"
     """
+    if name in ASR:
+        return transcripts.why_unheard(corpus, clips)
     context = (WORDS | SENTENCES)[name]
     if corpus not in transcripts.READERS and context:
         return f"{corpus} has no dialogues, and '{name}' reads the {context} turns before a clip"
@@ -73,7 +79,9 @@ def turns(
     clips = (corpora.table(corpus) if clips is None else clips).sort_index()
     if reason := refusal(corpus, name, clips):
         raise SerError(reason)
-    if corpus in transcripts.READERS or clips["transcript"].notna().all():
+    if name in ASR:
+        found = {clip: (text,) for clip, text in transcripts.heard(corpus)["transcript"].items()}
+    elif corpus in transcripts.READERS or clips["transcript"].notna().all():
         found = transcripts.said(clips, corpus, (WORDS | SENTENCES)[name], named=False, folder=folder)
     else:
         found = {clip: (text,) for clip, text in clips["sentence"].str.replace(r"\W", "_", regex=True).items()}

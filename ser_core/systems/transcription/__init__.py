@@ -2,15 +2,18 @@
 
 from ser_core.systems.transcription.checkpoints import TASKS, Checkpoint, find
 from ser_core.systems.transcription.decoding import FLOOR_DB, SHORTEST_S
+from ser_core.systems.transcription.kept import OPEN, keep
 from ser_core.systems.transcription.transcription import load, summary, transcribe
 from ser_core.systems.transcription.words import wer
 
 __all__ = [
     "FLOOR_DB",
+    "OPEN",
     "SHORTEST_S",
     "TASKS",
     "Checkpoint",
     "find",
+    "keep",
     "load",
     "summary",
     "transcribe",
