@@ -83,7 +83,7 @@ def transcribe(
             f"{corpus}: clip '{unhashed[0]}' has no recording or no sha256 in the Clips table; both are needed"
         )
 
-    with files.alone(f"transcripts {corpus} {model} {language} {task}"):
+    with files.alone(f"transcripts {corpus} {model} {language} {task} {window_s}"):
         return _make(corpus, checkpoint, identity, clips, folder, batch_size, download, progress)
 
 
@@ -99,6 +99,7 @@ def _make(
 ) -> Path:
     """Decode what is not decoded yet, and write the transcripts."""
     language, task, path = identity["language"], identity["task"], _location(corpus, identity)
+    window_s = identity["decoding"].get("window_s", decoding.WINDOW_S)
     packages = {name: metadata.version(name) for name in ("openai-whisper", "torch", "soxr")}
     kept = path.parent / "decoded" / files.digest(identity | {"model": None}, packages)
     tables = [files.read_parquet(part, index="sha256") for part in sorted(kept.glob("*.parquet"))]
