@@ -225,7 +225,7 @@ def test_of_silence_real_whisper_says_a_word_where_we_say_none(tmp_path, monkeyp
     silence = whisper.log_mel_spectrogram(torch.zeros(30 * RATE))
     heard = whisper.decode(network, silence, whisper.DecodingOptions(without_timestamps=True, fp16=False))
     assert heard.text and heard.no_speech_prob > decoding.NO_SPEECH
-    _, table = corpus(tmp_path / "toy", {"zero": np.zeros(RATE)})
+    table = corpus(tmp_path / "toy", {"zero": np.zeros(RATE)})
     found, *_ = decoding.decode(network, table.assign(file=tmp_path / "toy/zero.wav"), None, "transcribe")
     assert found[["transcript", "status"]].to_numpy().tolist() == [["", "silent"]]
 
