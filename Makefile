@@ -29,7 +29,7 @@ DRAW ?= $(shell date +%Y%m%d)
 test: $(ALL)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	-$(BIN)/ser weights get whisper-base ge2e
+	-$(BIN)/ser weights get whisper-base ge2e efficientnet-lite0
 	$(MAKE) book ENVIRONMENT=$(ALL)
 	$(BIN)/ser verify --runs $(SAMPLE) --seed $(DRAW)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile --nbmake tests ser_core notebooks

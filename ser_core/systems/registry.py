@@ -24,9 +24,11 @@ class EncoderKind:
 
 WHISPER = ("whisper-base", "whisper-tiny.en")
 SPECTROGRAM_NETWORKS = ("vgg16-mel", "mobilenet-jet", "cnn1d-librosa94")
+LITE0 = ("lite0-mel", "lite0-jet", "lite0-mel-random", "lite0-jet-random")
 ENCODERS = (
     EncoderKind("systems.encoders.byol", names=("byol-s",)),
     EncoderKind("systems.encoders.spectrogram", names=SPECTROGRAM_NETWORKS),
+    EncoderKind("systems.encoders.lite0", names=LITE0),
     EncoderKind("systems.encoders.whisper", names=(*WHISPER, *(f"{name}-30s" for name in WHISPER))),
     EncoderKind("systems.encoders.adapted", prefix="lora:"),
     EncoderKind("systems.encoders.stacked", prefix="layers:"),

@@ -1,4 +1,4 @@
-"""Embeddings as a feature set: the frozen states of BYOL-S or MiniLM, pooled to one vector a clip."""
+"""Embeddings as a feature set: the frozen states of BYOL-S, EfficientNet or MiniLM, one vector a clip."""
 
 import functools
 from collections.abc import Sequence
@@ -16,6 +16,17 @@ PARAMETERS = {
     "pooling": "max+mean",
     "weights": "449f5d0dc6b6fa8433d5e43769097520d3bc0fdae88977a7ac29e2e72ca51b52",
 }
+
+LITE0_COLUMNS = tuple(f"lite0_{i:04}" for i in range(1280))
+LITE0 = {
+    "sample_rate": 16_000,
+    "trim_db": audio.SILENCE_DB,
+    "size": 224,
+    "pooling": "mean over the images of a clip",
+    "precision": "fp32",
+    "stored": "float16",
+}
+LITE0_IMAGES = {"mel": "mel spectrogram of the clip, grey", "jet": "magnitudes of each second, jet, bicubic to size"}
 
 MINILM_COLUMNS = tuple(f"minilm{i:03}" for i in range(384))
 MINILM = {
@@ -61,6 +72,39 @@ def byol_s(samples: np.ndarray, rate: int) -> dict[str, float]:
         encoded = encoder(clip[None], torch.tensor([len(clip)]))
         values = Pooling(PARAMETERS["pooling"], DIM)(encoded.states[0], encoded.mask)[0]
     return dict(zip(COLUMNS, values.tolist(), strict=True))
+
+
+@functools.cache
+def _images_encoder(name: str):
+    """Return the process's own EfficientNet; one that starts from nothing is always the same."""
+    import torch
+
+    from ser_core.systems import encoders
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return encoders.load(name)
+
+
+def lite0(clips: Sequence[tuple[np.ndarray, int]], *, name: str) -> np.ndarray:
+    """Return the 1,280 values of EfficientNet-Lite0 for each clip without the silence at its ends.
+
+    Args:
+        clips: Mono samples, float32 in [-1, 1], and their rate, of each clip.
+        name: One of `ser_core.systems.registry.LITE0`; see `ser_core.systems.encoders.lite0`.
+
+    Returns:
+        float32, shape (n_clips, 1280).
+
+    Raises:
+        SerError: If the published weights are not there.
+    """
+    from ser_core.systems.encoders.base import RATE
+    from ser_core.systems.features.batches import embed
+
+    encoder = _images_encoder(name)
+    heard = [audio.trim_silence(audio.resample(samples, rate, RATE), RATE) for samples, rate in clips]
+    return embed(encoder, [encoder.prepare(samples) for samples in heard], precision="fp32")
 
 
 def minilm(turns: Sequence[Sequence[str]], *, progress: bool = False) -> np.ndarray:

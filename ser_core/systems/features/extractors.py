@@ -10,8 +10,9 @@ import numpy as np
 
 from ser_core.data import transcripts
 from ser_core.errors import SerError
-from ser_core.systems import handcrafted, weights
+from ser_core.systems import handcrafted, registry, weights
 from ser_core.systems.features import embedding, opensmile, texts, voice, whisper
+from ser_core.systems.weights import known
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,27 @@ def _minilm_title(name: str, context: int) -> str:
     if name in texts.ASR:
         return "MiniLM, as Whisper heard it"
     return f"MiniLM, {context} turns before" if context else "MiniLM"
+
+
+def _lite0(name: str) -> Extractor:
+    """Return the feature set of EfficientNet-Lite0 from ImageNet or, drawn by seed 0, from nothing."""
+    _, image, *drawn = name.split("-")
+    start_from = "as drawn" if drawn else "ImageNet"
+    start = {"weights": "random, seed 0" if drawn else known.get("efficientnet-lite0").digest}
+    return Extractor(
+        name=name,
+        title=f"EfficientNet-Lite0 on {image} images, {start_from}",
+        short=f"{image} images, {start_from}",
+        version=1,
+        parameters=embedding.LITE0 | {"image": embedding.LITE0_IMAGES[image]} | start,
+        packages=("torch", "torchvision", "timm", "librosa"),
+        function=functools.partial(embedding.lite0, name=name),
+        names=embedding.LITE0_COLUMNS,
+        committed=False,
+        together=True,
+        stored="float16",
+        ready=None if drawn else functools.partial(weights.folder, "efficientnet-lite0"),
+    )
 
 
 def _whisper(model: str, title: str) -> Iterator[Extractor]:
@@ -186,6 +208,7 @@ EXTRACTORS: dict[str, Extractor] = {
         ),
         *_whisper("whisper-base", "Whisper base"),
         *_whisper("whisper-tiny.en", "Whisper tiny.en"),
+        *map(_lite0, registry.LITE0),
         Extractor(
             name="levels",
             title="Duration, loudness and silence",
