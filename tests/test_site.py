@@ -38,6 +38,9 @@ A paragraph that is long enough to say what the page is about, and *first* among
 hidden_word = "zanzibar"
 ```
 
+>>> hidden_word.upper()
+'ZANZIBAR'
+
 ## A section
 
 Speakers are held out here.

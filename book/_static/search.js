@@ -68,13 +68,12 @@ Object.assign(Scorer, { objNameMatch: 3, objPartialMatch: 1, objPrio: { 0: 1, 1:
     mark(link, new RegExp(words.map((word) => word.source).join("|") || "$.", "giu"));
   };
 
-  window.addEventListener("DOMContentLoaded", () => {
-    const words = patterns();
-    const watch = new MutationObserver((changes) =>
-      changes.forEach(({ addedNodes }) =>
-        addedNodes.forEach((node) => node.matches?.("ul.search > li") && complete(node, words)),
-      ),
-    );
-    watch.observe(document.getElementById("search-results"), { childList: true, subtree: true });
-  });
+  const words = patterns();
+  const watch = new MutationObserver((changes) =>
+    changes.forEach(({ addedNodes }) =>
+      addedNodes.forEach((node) => node.matches?.("ul.search > li") && complete(node, words)),
+    ),
+  );
+  // Deferred, so the page is parsed, and Sphinx has not searched yet.
+  watch.observe(document.getElementById("search-results"), { childList: true, subtree: true });
 })();

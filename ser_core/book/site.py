@@ -6,7 +6,7 @@ import re
 import shutil
 import subprocess
 from datetime import UTC, datetime
-from html import escape
+from html import escape, unescape
 from pathlib import Path
 
 import nbformat
@@ -22,6 +22,8 @@ _DESCRIPTION = 200
 # Loaded by the theme on every page: icons that a font of the style sheet has already, and what only the search page
 # needs. With the search tools in it, a page takes itself for that page and marks no hits.
 _NEEDLESS = r"scripts/fontawesome\.js|searchtools\.js|language_data\.js|searchindex\.js"
+# Named by the index of names, or not prose.
+_CODE = (nodes.literal_block, nodes.doctest_block, nodes.raw, desc_signature)
 _SCRIPT = re.compile(rf'\s*<script[^>]* src="[^"]*(?:{_NEEDLESS})[^"]*"></script>')
 
 
@@ -81,7 +83,7 @@ def _index_prose(app) -> None:
 
     def index_page(pagename: str, doctree: nodes.document, title: str) -> None:
         prose = doctree.deepcopy()
-        for code in [*prose.findall(nodes.literal_block), *prose.findall(nodes.raw), *prose.findall(desc_signature)]:
+        for code in [found for kind in _CODE for found in prose.findall(kind)]:
             code.parent.remove(code)
         app.ser_prose[pagename] = sections(prose)
         index(pagename, prose, title)
@@ -130,7 +132,8 @@ def _complete(app, pagename: str, templatename: str, context: dict, doctree) -> 
     """Add to a page what it is for those who find, share and cite it, and the ways to take it away."""
     root = Path(app.srcdir)
     work = identity.read(root / "CITATION.cff")
-    title = re.sub("<[^>]*>", "", context.get("title", ""))
+    numbered = re.sub('<span class="section-number">.*?</span>', "", context.get("title", ""))
+    title = unescape(re.sub("<[^>]*>", "", numbered)).strip()
     tags = metatags(work, pagename, title, description(doctree), (root / "extra" / PDF).is_file())
     context["metatags"] = context.get("metatags", "") + tags
     if pagename == "search":
