@@ -14,6 +14,12 @@ from ser_core.errors import SerError
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 """Names of the browsers that can print."""
+# On paper: each page of the book begins on a new sheet, after its menus are left out.
+_SHEETS = """
+span[id^="document-"] { display: block; break-before: page; }
+.bd-header, .bd-header-article, .bd-sidebar-primary, .bd-sidebar-secondary, .bd-footer { display: none !important; }
+.bd-main .bd-content .bd-article-container, .bd-page-width { max-width: none !important; }
+"""
 _FOOT = (
     '<div style="font: 8pt sans-serif; color: #59636e; width: 100%; margin: 0 15mm; display: flex; '
     'justify-content: space-between"><span>{name} {version}</span><span class="pageNumber"></span></div>'
@@ -59,6 +65,7 @@ def book(stage: Path, target: Path, *, seconds: int, work: identity.Work) -> Pat
         page = browser.new_page(color_scheme="light", viewport={"width": 900, "height": 1200})
         page.set_default_timeout(600_000)
         page.goto((html / "book" / "index.html").as_uri())
+        page.add_style_tag(content=_SHEETS)
         page.emulate_media(media="print")
         page.pdf(
             path=temporary,

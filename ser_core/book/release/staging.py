@@ -81,7 +81,8 @@ def render(stage: Path, environment: dict[str, str], builder: str = "html") -> P
     Raises:
         SerError: If Jupyter Book fails or warns.
     """
-    line = [sys.executable, "-m", "jupyter_book", "build", str(stage), "--all", "-W", "-n", "--keep-going", "--quiet"]
+    call = "from jupyter_book.cli.main import main; main()"
+    line = [sys.executable, "-c", call, "build", str(stage), "--all", "-W", "-n", "--keep-going", "--quiet"]
     if builder != "html":
         line += ["--builder", "custom", "--custom-builder", builder]
     done = subprocess.run(line, capture_output=True, text=True, env=environment)
