@@ -1,7 +1,6 @@
 import json
 import os
 import re
-import shutil
 from urllib.parse import unquote, urlsplit
 
 import pytest
@@ -111,38 +110,6 @@ def test_chapters_are_those_of_this_code(soups):
     for page, soup in soups.items():
         for code in re.findall(r"ipynb(?:, from [^;]*)?; code (\w{8})", soup.get_text(" ")):
             assert code == glue.package_hash(), f"{page} was made by other code; run make book"
-
-
-def browser_path():
-    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-    return next((path for name in names if (path := shutil.which(name))), None)
-
-
-@rendered
-@pytest.mark.skipif(browser_path() is None, reason="no Chromium on this machine")
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_pages_open_in_a_browser(scheme):
-    """No error, nothing asked from elsewhere, no sideways scrolling on a phone, figures that follow the theme."""
-    from playwright.sync_api import sync_playwright
-
-    asked, errors, wide, inks = [], [], [], set()
-    with sync_playwright() as playwright:
-        arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        browser = playwright.chromium.launch(executable_path=browser_path(), args=arguments)
-        page = browser.new_page(viewport={"width": 390, "height": 844}, color_scheme=scheme)
-        page.on("request", lambda request: asked.append(request.url) if request.url.startswith("http") else None)
-        page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        for name in in_contents():
-            page.goto((HTML / f"{name}.html").as_uri())
-            if page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth"):
-                wide.append(name)
-            assert page.evaluate("document.documentElement.dataset.theme") == scheme
-            ink = "getComputedStyle(document.documentElement).getPropertyValue('--ser-ink')"
-            inks.add(page.evaluate(ink).strip())
-        browser.close()
-    assert (asked, errors, wide) == ([], [], [])
-    assert inks == {"#1f2328" if scheme == "light" else "#e8eaed"}
 
 
 @pytest.mark.parametrize("name", ["requirements.lock", "requirements-book.lock"])

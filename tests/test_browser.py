@@ -1,0 +1,219 @@
+"""The rendered book in Chromium: by mouse, by keyboard, on a phone, in the dark, on paper."""
+
+import shutil
+
+import pytest
+import yaml
+
+from ser_core import paths
+from ser_core.book.release import printing
+
+ROOT = paths.repository()
+HTML = ROOT / "_build" / "html"
+CHAPTER = "book/chapters/01_datasets_and_leakage"
+INKS = {"light": "#1f2328", "dark": "#e8eaed"}
+pytestmark = [
+    pytest.mark.skipif(not (HTML / "index.html").is_file(), reason="the book is not rendered; run make book first"),
+    pytest.mark.skipif(not any(map(shutil.which, printing.BROWSERS)), reason="no Chromium on this machine"),
+]
+
+
+def in_contents():
+    contents = yaml.safe_load((ROOT / "_toc.yml").read_text())
+    chapters = [chapter for part in contents["parts"] for chapter in part["chapters"]]
+    return [contents["root"], *(one["file"] for chapter in chapters for one in (chapter, *chapter.get("sections", ())))]
+
+
+@pytest.fixture(scope="module")
+def browser():
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(
+            executable_path=next(filter(None, map(shutil.which, printing.BROWSERS))),
+            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
+        )
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def visit(browser):
+    """Open a page from disk; at the end of the test, no error was logged and nothing was asked of the network."""
+    contexts, asked, errors = [], [], []
+
+    def call(name, *, width=1280, height=900, scheme="light"):
+        contexts.append(browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme))
+        page = contexts[-1].new_page()
+        page.set_default_timeout(60_000)
+        page.on("request", lambda request: asked.append(request.url) if request.url.startswith("http") else None)
+        page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.goto((HTML / f"{name}.html").as_uri())
+        return page
+
+    yield call
+    for context in contexts:
+        context.close()
+    assert (asked, errors) == ([], [])
+
+
+HIDDEN = """() => [...document.querySelectorAll('.ser-figure svg, figure img, table.table')].filter(figure => {
+  const box = figure.getBoundingClientRect();
+  if (!box.width) return false;
+  const scroller = figure.closest('.ser-figure, .pst-scrollable-table-container');
+  const reached = scroller && ['auto', 'scroll'].includes(getComputedStyle(scroller).overflowX)
+    && getComputedStyle(scroller).backgroundImage.includes('gradient')
+    && scroller.getBoundingClientRect().right <= document.documentElement.clientWidth + 1;
+  return box.right > document.documentElement.clientWidth + 1 && !reached;
+}).map(figure => figure.outerHTML.slice(0, 200))"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_page_opens_on_a_phone(visit, scheme):
+    """No sideways scrolling, no figure or table out of reach, figures that follow the theme."""
+    page = visit("book/index", width=390, height=844, scheme=scheme)
+    wide, hidden, inks = [], [], set()
+    for name in [*in_contents(), "genindex", "search"]:
+        page.goto((HTML / f"{name}.html").as_uri())
+        if page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth"):
+            wide.append(name)
+        hidden += [f"{name}: {start}" for start in page.evaluate(HIDDEN)]
+        assert page.evaluate("document.documentElement.dataset.theme") == scheme
+        inks.add(page.evaluate("getComputedStyle(document.documentElement).getPropertyValue('--ser-ink').trim()"))
+    assert (wide, hidden, inks) == ([], [], {INKS[scheme]})
+
+
+def test_first_columns_stay_when_a_table_scrolls(visit):
+    page = visit(CHAPTER, width=390, height=844)
+    moved = page.evaluate(
+        """() => [...document.querySelectorAll('.pst-scrollable-table-container')]
+        .filter(box => box.scrollWidth > box.clientWidth + 20 && box.querySelector('tbody td, tbody th'))
+        .map(box => {
+            box.scrollLeft = box.scrollWidth;
+            const cell = box.querySelector('tbody tr').children[0].getBoundingClientRect();
+            return cell.left - box.getBoundingClientRect().left;
+        })"""
+    )
+    assert moved and all(abs(distance) < 2 for distance in moved)
+
+
+def test_captions_are_never_wider_than_what_is_seen(visit):
+    page = visit("book/chapters/03_self_supervised")
+    cut = page.evaluate(
+        """() => [...document.querySelectorAll('.pst-scrollable-table-container')].filter(box => {
+            const caption = box.querySelector('caption');
+            return caption && caption.getBoundingClientRect().right > box.getBoundingClientRect().right + 1;
+        }).length"""
+    )
+    assert cut == 0
+
+
+def test_the_theme_is_switched_and_remembered(visit):
+    page = visit(CHAPTER)
+    themes = []
+    for _ in range(3):
+        page.locator(".theme-switch-button:visible").first.click()
+        themes.append(page.evaluate("document.documentElement.dataset.mode"))
+    assert sorted(themes) == ["auto", "dark", "light"]
+    while page.evaluate("document.documentElement.dataset.mode") != "dark":
+        page.locator(".theme-switch-button:visible").first.click()
+    page.reload()
+    assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+
+
+def test_dark_pages_print_in_light_colours(visit):
+    page = visit(CHAPTER, scheme="dark")
+    before = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    page.evaluate(
+        """() => window.addEventListener('beforeprint', () => {
+            const style = (element) => getComputedStyle(element);
+            window.printed = [style(document.body).backgroundColor, style(document.querySelector('article h1')).color,
+                style(document.documentElement).getPropertyValue('--ser-ink').trim()];
+        })"""
+    )
+    assert page.pdf().startswith(b"%PDF")
+    background, heading, ink = page.evaluate("window.printed")
+    assert (background, ink) == ("rgb(255, 255, 255)", INKS["light"])
+    assert max(map(int, heading.removeprefix("rgb(").rstrip(")").split(","))) < 110, "headings are dark on paper"
+    # Afterwards the reader has the theme back.
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == before != background
+
+
+def test_folded_code_is_not_printed(visit):
+    page = visit(CHAPTER)
+    page.emulate_media(media="print")
+    assert page.locator("details.hide").count() > 5
+    assert page.locator("details.hide:visible").count() == 0
+
+
+def test_search_shows_prose_with_marked_words_and_marks_them_on_the_page(visit):
+    page = visit("book/index")
+    page.goto((HTML / "search.html").as_uri() + "?q=speakers+recall")
+    page.wait_for_function("document.querySelectorAll('ul.search li').length > 5")
+    excerpts = page.locator("ul.search li p.context").all_inner_texts()
+    assert len(excerpts) > 3
+    assert not [text for text in excerpts if "import " in text or "glue." in text or '", "' in text]
+    marked = {text.lower() for text in page.locator("ul.search p.context mark").all_inner_texts()}
+    assert marked and all(word.startswith(("speaker", "recall")) for word in marked)
+    page.locator("ul.search li a", has=page.locator("xpath=self::*[contains(@href, 'chapters/0')]")).first.click()
+    page.wait_for_selector("article span.highlighted", state="attached")
+    shown = {text.lower() for text in page.locator("article p span.highlighted").all_text_contents()}
+    assert shown & {"speakers", "recall"}
+
+
+def test_icons_are_drawn_without_a_script(visit):
+    page = visit(CHAPTER)
+    page.evaluate("document.fonts.ready")
+    icon = page.locator(".article-header-buttons i.fa-download")
+    assert icon.bounding_box()["width"] > 5
+    assert page.evaluate("[...document.fonts].some(f => f.family.includes('Font Awesome') && f.status == 'loaded')")
+
+
+def test_the_first_link_leads_past_the_menus(visit):
+    page = visit(CHAPTER)
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.getAttribute('href')") == "#main-content"
+    page.keyboard.press("Enter")
+    assert page.evaluate("location.hash") == "#main-content"
+
+
+def test_folded_code_opens_by_keyboard(visit):
+    page = visit(CHAPTER)
+    fold = page.locator("article details.hide").nth(1)
+    fold.locator("summary").focus()
+    page.keyboard.press("Enter")
+    assert fold.evaluate("fold => fold.open")
+
+
+CONTRAST = """() => {
+  const parse = (text) => text.match(/[\\d.]+/g).map(Number);
+  const light = ([r, g, b]) => [r, g, b].map(v => v / 255)
+    .map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+  const ground = (element) => {
+    for (let one = element; one; one = one.parentElement) {
+      const colour = parse(getComputedStyle(one).backgroundColor);
+      if (colour.length < 4 || colour[3] === 1) return colour;
+    }
+    return [255, 255, 255];
+  };
+  const faults = new Set();
+  const walker = document.createTreeWalker(document.querySelector('article'), NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    const element = walker.currentNode.parentElement;
+    if (!walker.currentNode.data.trim() || element.closest('svg, .headerlink, .copybtn')) continue;
+    if (!element.checkVisibility({ checkOpacity: true, checkVisibilityCSS: true })) continue;
+    const [a, b] = [light(parse(getComputedStyle(element).color)), light(ground(element))];
+    const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+    if (ratio < 4.5) faults.add(`${element.tagName}.${element.className} ${ratio.toFixed(2)}`);
+  }
+  return [...faults];
+}"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", [CHAPTER, "book/index", "book/cite", "book/api/evaluation"])
+def test_text_has_contrast(visit, name, scheme):
+    """4.5:1, by the formula of WCAG 2.2."""
+    assert visit(name, scheme=scheme).evaluate(CONTRAST) == []
