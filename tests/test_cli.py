@@ -93,7 +93,7 @@ def test_help_starts_without_what_the_commands_need():
 def test_every_option_is_explained():
     commands = typer.main.get_command(cli.app).commands
     names = {"init", "fetch", "weights", "card", "audit", "features", "transcribe", "run", "verify", "score"}
-    names |= {"study", "split", "transfer", "report", "compare"}
+    names |= {"study", "split", "transfer", "report", "compare", "verify-bundle"}
     assert set(commands) == names and set(commands["weights"].commands) == {"get"}
     for name, command in [*commands.items(), *commands["weights"].commands.items()]:
         assert command.help.endswith(".")
@@ -263,7 +263,8 @@ def test_score_of_a_truncated_or_missing_file_is_one_line(refused, tmp_path):
     path.write_bytes(path.read_bytes()[:500])
     refused("score", path, match="cut.parquet: not a readable parquet file .*; delete it and make it again")
     refused("score", tmp_path / "nowhere.csv", match="nowhere.csv: no such file")
-    refused("score", tmp_path, match="no .parquet and no .arrow file in this folder")
+    (tmp_path / "folder").mkdir()
+    refused("score", tmp_path / "folder", match="no .parquet and no .arrow file in this folder")
 
 
 # ser audit
