@@ -243,9 +243,9 @@ def card(
     if check and write:
         raise SerError("a card is either checked or written: give --check or --write")
     if _is_csv(corpus):
-        corpus, folder, _ = _own(corpus, folder, kept=True)
+        corpus, _, _ = _own(corpus, folder, kept=True)
         if not check:
-            cards.write(corpus, folder, progress=_bars())
+            cards.write(corpus, progress=_bars())
     if check:
         cards.check(corpus, folder, progress=_bars())
         print(f"{corpus}: the card and the files agree")

@@ -210,6 +210,7 @@ def test_a_card_of_one_s_own_corpus_is_made_as_the_message_says(lab, ser):
     assert ser("card", "mine", "--write").code == 0
     assert (lab / "data_cards/mine.md").is_file() and ser("card", "mine", "--check").code == 0
     assert corpora.own.is_here("mine") and len(corpora.table("mine")) == 48
+    assert "speakers: 6" in ser("card", lab.parent / "recordings/mine.csv").out
 
 
 def test_init_quotes_paths_and_refuses_a_csv_that_names_no_corpus(tmp_path, ser):
