@@ -61,11 +61,23 @@ class AdaptedEncoder(Encoder):
         return self.encoder.prepare(samples)
 
     def prefix(self, inputs: torch.Tensor, lengths: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the output of the first ``k`` blocks, as `Encoder.prefix`."""
+        """Return the output of the first ``k`` blocks and its lengths, as the encoder gives them.
+
+        Args:
+            inputs: A batch as the encoder takes it.
+            lengths: Valid frames of each clip, shape (n_clips,).
+            k: Number of blocks.
+        """
         return self.encoder.prefix(inputs, lengths, k)
 
     def suffix(self, hidden: torch.Tensor, lengths: torch.Tensor, k: int) -> Encoded:
-        """Return the layers' states from the output of the first ``k`` blocks, as `Encoder.suffix`."""
+        """Return the layers' states from the output of the first ``k`` blocks.
+
+        Args:
+            hidden: What `prefix` gave.
+            lengths: The lengths that it gave.
+            k: Number of blocks it ran.
+        """
         return self.encoder.suffix(hidden, lengths, k)
 
     def freeze(self, k: int) -> None:

@@ -52,7 +52,13 @@ class StackedEncoder(Encoder):
         return torch.stack(encoded.states, 2), encoded.lengths
 
     def suffix(self, hidden: torch.Tensor, lengths: torch.Tensor, k: int) -> Encoded:
-        """Return the layers' states, as `Encoder.suffix`."""
+        """Return the layers' states.
+
+        Args:
+            hidden: What `prefix` gave.
+            lengths: The lengths that it gave.
+            k: 0 or 1, as there.
+        """
         return Encoded(hidden.unbind(2), lengths) if k else self.encoder(hidden, lengths)
 
 
