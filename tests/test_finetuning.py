@@ -278,6 +278,16 @@ def test_what_is_kept_of_frozen_blocks_changes_no_result(small, monkeypatch):
     np.testing.assert_allclose(kept["test"]["p_sad"], anew["test"]["p_sad"], atol=2e-3)
 
 
+@pytest.mark.parametrize("layers", ["weighted", 0, 2])
+def test_layers_before_the_last_kept_block_are_not_lost(small, monkeypatch, layers):
+    settings = {"encoder": "whisper-base", "freeze": "all", "layers": layers, "epochs": 1, "head_learning_rate": 0.1}
+    kept, _ = fit(**settings)
+    monkeypatch.setattr(network, "_cached", lambda recipe, encoder: 0)
+    anew, _ = fit(**settings)
+    np.testing.assert_allclose(kept["test"]["p_sad"], anew["test"]["p_sad"], atol=1e-4)
+    assert kept["test"]["p_sad"].std() > 1e-3
+
+
 def test_adapters_go_on_where_they_were_stopped(small, tmp_path, monkeypatch):
     """By epoch: the folder has the whole checkpoints of the epochs before."""
     settings = LORA | {"epochs": 4, "patience": 3}

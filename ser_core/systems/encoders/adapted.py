@@ -44,6 +44,7 @@ class AdaptedEncoder(Encoder):
         self.name = name
         self.encoder = encoder
         self.dim, self.n_layers, self.initialisation = encoder.dim, encoder.n_layers, encoder.initialisation
+        self.front = encoder.front
         settings = peft.LoraConfig(r=RANK, lora_alpha=SCALE * RANK, target_modules=list(ADAPTED))
         try:
             peft.inject_adapter_in_model(settings, encoder)

@@ -68,6 +68,7 @@ class Encoder(nn.Module):
         dim: Values a frame.
         n_layers: Layers whose states `suffix` gives.
         initialisation: Where its weights come from, for tables.
+        front: How many blocks may be run before the state of the first layer is lost; of each further layer one more.
         calibrated: Whether it takes its inputs' mean and deviation from the training part, by `calibrate`.
         frozen: How many blocks are frozen, see `freeze`.
     """
@@ -76,6 +77,7 @@ class Encoder(nn.Module):
     dim: int
     n_layers: int
     initialisation: str = "published weights"
+    front: int = 2
     calibrated: bool = False
     frozen: int = 0
 

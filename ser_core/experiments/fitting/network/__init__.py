@@ -175,8 +175,8 @@ def _cached(recipe: Recipe, encoder: Encoder) -> int:
     if encoder.calibrated or recipe.anew:
         return 0
     # The state of an early layer is gone once later blocks have been run.
-    most = {"last": encoder.frozen, "weighted": 2}
-    return min(encoder.frozen, most[recipe.layers] if recipe.layers in most else recipe.layers + 2)
+    most = {"last": encoder.frozen, "weighted": encoder.front}
+    return min(encoder.frozen, most[recipe.layers] if recipe.layers in most else recipe.layers + encoder.front)
 
 
 def _training_part(

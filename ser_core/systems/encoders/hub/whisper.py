@@ -28,6 +28,9 @@ class WhisperEncoder(Encoder):
         extractor: The checkpoint's feature extractor.
     """
 
+    # The convolutions' output is a layer's state, the first.
+    front = 1
+
     def __init__(self, name: str, model: PreTrainedModel, extractor: WhisperFeatureExtractor):
         """Take over the encoder of a loaded model."""
         super().__init__()
