@@ -14,11 +14,14 @@ from ser_core.errors import SerError
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 """Names of the browsers that can print."""
-# On paper: each page of the book begins on a new sheet, after its menus are left out.
+# Marks of links would be in the bookmarks; folded code has no place on paper.
+_LEFT_OUT = ".headerlink, details.hide, #pst-skip-link, #pst-back-to-top, script"
+# On paper each page of the book begins on a new sheet, without menus.
 _SHEETS = """
 span[id^="document-"] { display: block; break-before: page; }
 .bd-header, .bd-header-article, .bd-sidebar-primary, .bd-sidebar-secondary, .bd-footer { display: none !important; }
 .bd-main .bd-content .bd-article-container, .bd-page-width { max-width: none !important; }
+.bd-main .bd-content { margin-left: 0 !important; }
 """
 _FOOT = (
     '<div style="font: 8pt sans-serif; color: #59636e; width: 100%; margin: 0 15mm; display: flex; '
@@ -64,7 +67,9 @@ def book(stage: Path, target: Path, *, seconds: int, work: identity.Work) -> Pat
         )
         page = browser.new_page(color_scheme="light", viewport={"width": 900, "height": 1200})
         page.set_default_timeout(600_000)
-        page.goto((html / "book" / "index.html").as_uri())
+        # Sphinx writes the addresses of this one page as if it were at the top.
+        page.goto(shutil.copyfile(html / "book" / "index.html", html / "whole.html").as_uri())
+        page.evaluate(f"document.querySelectorAll('{_LEFT_OUT}').forEach((element) => element.remove())")
         page.add_style_tag(content=_SHEETS)
         page.emulate_media(media="print")
         page.pdf(
