@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from ser_core.errors import SerError
-from ser_core.files import text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -82,8 +81,15 @@ def main() -> None:
         raise
 
 
+def _shown(line: str) -> str:
+    """Return a line without what acts on a terminal, which names of somebody else's files may hold."""
+    from ser_core.files import text  # brings pandas, which --help does not need
+
+    return text.shown(line)
+
+
 def _fail(message: str, status: int = 2) -> NoReturn:
-    message = text.shown(" ".join(message.split()))
+    message = _shown(" ".join(message.split()))
     if len(message) > _LONGEST:
         message = f"{message[: _LONGEST // 2]} [...] {message[-_LONGEST // 2 :]}"
     print(f"ser: {message}", file=sys.stderr)
@@ -91,7 +97,7 @@ def _fail(message: str, status: int = 2) -> NoReturn:
 
 
 def _note(line: str) -> None:
-    print(f"ser: {text.shown(line)}", file=sys.stderr)
+    print(f"ser: {_shown(line)}", file=sys.stderr)
 
 
 def _print(lines: str, out: Path | None = None) -> None:
@@ -99,7 +105,7 @@ def _print(lines: str, out: Path | None = None) -> None:
     from ser_core import files
 
     if not out:
-        print("\n".join(map(text.shown, lines.split("\n"))))
+        print("\n".join(map(_shown, lines.split("\n"))))
         return
     with files.replacing(out) as temporary:
         temporary.write_text(lines.rstrip("\n") + "\n", encoding="utf-8")
@@ -118,7 +124,7 @@ def _is_csv(name: str) -> bool:
 def _show(problems: "pd.DataFrame") -> None:
     """Print what is wrong with a row or recording of somebody's own CSV on standard error."""
     for problem in problems.itertuples():
-        print(text.shown(f"{problem.path}: {problem.problem}: {problem.detail}"), file=sys.stderr)
+        print(_shown(f"{problem.path}: {problem.problem}: {problem.detail}"), file=sys.stderr)
 
 
 def _read_own(csv: str) -> "Reading":
@@ -505,7 +511,7 @@ def run(
 
     loaded = configuration.load(experiment)
     for row in loaded.refused.itertuples():
-        print(text.shown(f"refused: {row.corpus} {row.what}: {row.reason}"), file=sys.stderr)
+        print(_shown(f"refused: {row.corpus} {row.what}: {row.reason}"), file=sys.stderr)
     for line in configuration.left_out(loaded):
         _note(line)
     made = runner.run(loaded, only=only, systems=system or (), jobs=jobs, progress=_bars(), note=_note)

@@ -538,11 +538,15 @@ def test_features_of_what_cannot_be_is_one_line(refused, stores, small, monkeypa
     refused("features", "savee", "levels", "--folder", stores, match="the recording of savee/DC_a01 is not there")
 
 
-def test_features_leave_nothing_when_a_clip_gives_none(refused, stores):
+def test_features_leave_nothing_when_a_clip_gives_none(ser, stores):
     soundfile.write(stores / "short.wav", np.ones(80) / 2, 16_000)
     (stores / "mine.csv").write_text("path,emotion,speaker\nshort.wav,sad,anna\n")
-    out = stores / "out.csv"
-    refused("features", stores / "mine.csv", "egemaps", "--out", out, match="local/short: .* the clip lasts 0.005 s")
+    before = everything(stores)
+    done = ser("features", stores / "mine.csv", "egemaps", "--out", stores / "out.csv")
+    assert (done.code, done.out) == (2, "") and everything(stores) == before
+    odd, wrong = done.err.splitlines()
+    assert odd == "short.wav: very short recording: 0.005 s; features of it are of no use"
+    assert re.fullmatch("ser: .*local/short: .* the clip lasts 0.005 s", wrong)
 
 
 # ser fetch

@@ -64,7 +64,8 @@ def check(path: Path, content: dict) -> None:
     for value in folds.values() if isinstance(folds, dict) else [folds]:
         if value != "loo" and (type(value) is not int or not 2 <= value <= 10_000):
             raise SerError(
-                f"{path}: 'folds' must be a whole number from 2, or 'loo', or a mapping to these, not {value!r}"
+                f"{path}: 'folds' must be a number, or a mapping from corpora to numbers; n_folds={_short(value)}: "
+                f"expected an integer of 2 or more, or 'loo'; at most 10,000"
             )
     size = content.get("train_clips")
     if type(size) is int and size < 1:

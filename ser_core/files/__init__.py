@@ -49,16 +49,25 @@ def alone(what: str, note=lambda line: print(f"ser: {line}", file=sys.stderr)) -
         >>> with alone("an example"):
         ...     pass
     """
-    held = lock(what)
-    try:
-        held.acquire(timeout=0)
-    except Timeout:
-        note(f"waiting for another process that makes: {what}")
-        held.acquire()
+    while True:
+        held = lock(what)
+        with contextlib.suppress(FileNotFoundError):  # a process that left nothing removed the folder: make it again
+            try:
+                held.acquire(timeout=0)
+            except Timeout:
+                note(f"waiting for another process that makes: {what}")
+                held.acquire()
+            break
     try:
         yield
     finally:
+        path = Path(held.lock_file)
+        with contextlib.suppress(OSError):  # in use elsewhere, or on a system that removes no open file
+            path.unlink()  # while it is held: who waits for it sees that it is gone, and makes another
         held.release()
+        for folder in path.parents[:2]:
+            with contextlib.suppress(OSError):
+                folder.rmdir()  # the cache and its locks, if a refusal left them empty
 
 
 def _umask() -> int:

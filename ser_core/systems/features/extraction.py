@@ -98,19 +98,21 @@ def extract(
     unhashed = clips.index[clips["sha256"].isna() | clips["path"].isna()]
     if len(unhashed):
         raise SerError(f"{corpus}: clip '{unhashed[0]}' has no path or no sha256 in the Clips table; read it again")
+    recordings = clips[["path", "sha256"]].assign(file=_recordings(corpus, extractor, clips, folder))
 
     with files.alone(f"features {corpus} {extractor}"):
         try:
             tables.load(corpus, extractor, clips)  # another process may have made it meanwhile
             return tables.location(corpus, extractor)
         except SerError:
-            return _make(corpus, spec, clips, folder, jobs, progress)
+            return _make(corpus, spec, clips, recordings, jobs, progress)
 
 
-def _make(corpus: str, spec: Extractor, clips: pd.DataFrame, folder: Path, jobs: int, progress: bool) -> Path:
+def _make(
+    corpus: str, spec: Extractor, clips: pd.DataFrame, recordings: pd.DataFrame, jobs: int, progress: bool
+) -> Path:
     """Compute a feature set that is not there, chunk by chunk."""
     extractor = spec.name
-    recordings = clips[["path", "sha256"]].assign(file=_recordings(corpus, extractor, clips, folder))
     versions = spec.package_versions
     key = files.digest(corpus, spec.identity, versions, tables.clips_key(clips), CHUNK)
     partial = paths.cache() / "partial" / f"{corpus}.{extractor}.{key}"
