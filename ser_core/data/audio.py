@@ -69,9 +69,9 @@ def channels(path: Path) -> tuple[np.ndarray, int]:
     if path.stat().st_size == 0:
         raise SerError(f"{path}: zero-byte file; fetch it again")
     try:
-        # As a stream, since a path may hold bytes that are no text.
+        # By its number, since a path may hold bytes that are no text.
         with path.open("rb") as stream:
-            samples, rate = soundfile.read(stream, dtype="float32", always_2d=True)
+            samples, rate = soundfile.read(stream.fileno(), dtype="float32", always_2d=True, closefd=False)
     except (soundfile.SoundFileError, RuntimeError, TypeError) as error:
         raise SerError(f"{path}: cannot be decoded ({_reason(error)}); fetch it again") from error
     if not len(samples):
@@ -142,8 +142,8 @@ def _cancelled_db(samples: np.ndarray) -> float:
 
 
 def _reason(error: Exception) -> str:
-    """Return what libsndfile says, without the stream that it was given."""
-    return re.sub(r"<_io\.[^>]*>: ", "", str(error).splitlines()[0])
+    """Return what libsndfile says, without the number of the file that it was given."""
+    return re.sub(r"^Error opening \d+: ", "", str(error).splitlines()[0])
 
 
 def _lacking(path: Path) -> tuple[int, int] | None:

@@ -24,10 +24,10 @@ def check(predictions: pd.DataFrame) -> None:
 
     Raises:
         SerError: If two classes, speakers or clips differ only in case, blanks, Unicode form or the format of a number;
-            a name is blank, ``nan``, or holds characters that act on a terminal; there are more than `MOST_CLASSES`
-            classes; no answer is a class of the truth; a class is never answered, and most answers are no class or one
-            is a word close to it; a clip has two truths or two speakers; or most answers are not the likeliest class
-            by the probabilities beside them.
+            a name is blank, ``nan``, or holds characters that act on a terminal; classes are numbers with fractions, or
+            there are more than `MOST_CLASSES` of them; no answer is a class of the truth; a class is never answered,
+            and most answers are no class or one is a word close to it; a clip has two truths or two speakers; or most
+            answers are not the likeliest class by the probabilities beside them.
 
     Examples:
         >>> table = pd.DataFrame({"clip": ["a", "b"], "truth": ["sad", "happy"], "prediction": ["Sad", "happy"]})
@@ -41,9 +41,14 @@ number; write them alike
     for column in ("clip", "truth", "prediction", "speaker"):
         if column in predictions:
             _check_names(column, predictions[column].dropna().unique())
+    numbers = pd.to_numeric(pd.Series(classes), errors="coerce")
+    if numbers.notna().all() and (numbers % 1 != 0).any():
+        broken = classes[int((numbers % 1 != 0).argmax())]
+        raise SerError(
+            f"the class '{broken}' is a number between whole ones, as of a regression; name the emotion of each clip"
+        )
     if len(classes) > MOST_CLASSES:
-        numbers = pd.to_numeric(pd.Series(classes), errors="coerce").notna().all()
-        kind = "numbers, as of a regression" if numbers else "different words"
+        kind = "numbers" if numbers.notna().all() else "different words"
         raise SerError(
             f"there are {len(classes)} classes ({kind}), first '{classes[0]}'; expected at most {MOST_CLASSES}: name "
             f"the emotion of each clip"

@@ -209,7 +209,9 @@ def unpack(archive: Path, folder: Path, *, strip: int = 0) -> list[Path]:
                     part.replace(target)
                 finally:
                     part.unlink(missing_ok=True)
-    except (*_DAMAGED, RuntimeError) as error:
+    except (*_DAMAGED, RuntimeError, OSError) as error:
+        if isinstance(error, OSError) and error.filename is not None:
+            raise  # a folder that may not be written to
         raise SerError(f"{archive}: not a whole zip file ({error}); delete it and fetch again") from error
     return [folder / relative for _, relative in members]
 
