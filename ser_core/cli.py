@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from ser_core import paths
 from ser_core.errors import SerError
 
 if TYPE_CHECKING:
@@ -66,7 +67,8 @@ def main() -> None:
         extra = "features" if name in _FEATURES else "study" if name in _STUDY else "train"
         _fail(f"this needs {name}, which is not installed; get it with: pip install 'ser-core[{extra}]'")
     except OSError as error:  # a folder that may not be written to, a disk that is full
-        _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+        moved = "; SER_CACHE names another cache" if Path(str(error.filename)).is_relative_to(paths.cache()) else ""
+        _fail(f"{error.filename}: {error.strerror}{moved}" if error.filename else str(error))
     except MemoryError as error:
         _fail(f"the memory is not enough ({str(error) or 'no size given'})")
     except Exception as error:

@@ -210,6 +210,9 @@ def test_unknown_corpus_and_no_folder(monkeypatch):
         corpora.read("msp")
     with pytest.raises(SerError, match="set SER_DATA"):
         corpora.read("ravdess")
+    monkeypatch.setenv("SER_DATA", "~/data ")
+    with pytest.raises(SerError, match=r"set SER_DATA to .* \(~/data /ravdess is no folder\)"):
+        corpora.read("ravdess")
 
 
 def test_ravdess_names_what_is_not_speech_audio(tmp_path):

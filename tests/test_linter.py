@@ -17,6 +17,8 @@ from ser_core.book import lint
             ["12.3 points", "12 percentage points", "3 pp"],
         ),
         ("It has 1,440 clips of 24 speakers.", ["1,440 clips", "24 speakers"]),
+        ("Up by 61 pts, at 1e-3.", ["61 pts", "1e-3"]),
+        ("24 Actors, a UAR 61, n = 1,440.", ["24 Actors", "UAR 61", "n = 1,440"]),
         ("*Emphasis 0.5* and **61.3 %** and a\nsecond line 0.25.", ["0.5", "61.3 %", "0.25"]),
         ("# Title 0.5\n\n> quoted 0.6\n\n- item 0.7", ["0.5", "0.6", "0.7"]),
         ("| a |\n|---|\n| 0.5 |", ["0.5"]),

@@ -234,11 +234,38 @@ def test_a_kernel_that_does_not_start_is_tried_again_and_another_failure_is_not(
         chapters.execute(chapters.read(path), tmp_path / "out" / "01_b.ipynb")
     assert len(failures) == 3
 
+    def dead(*arguments, **options):
+        raise RuntimeError("Kernel died before replying to kernel_info")
+
+    monkeypatch.setattr(papermill, "execute_notebook", dead)
+    with pytest.raises(SerError, match="01_a.md: its kernel does not start; .* jupyter kernelspec list"):
+        chapters.execute(chapters.read(path), tmp_path / "out" / "01_b.ipynb")
+
 
 def test_runner_refuses_unknown_parameters(tmp_path):
     path = chapter(tmp_path, "01_a", *CHECKED)
     with pytest.raises(SerError, match=r"code cell 2 .*01_a has no parameter 'n_resample'; it has n_resamples"):
         chapters.execute(chapters.read(path), tmp_path / "01_a.ipynb", parameters={"n_resample": 3})
+
+
+@pytest.mark.parametrize("number", [0, -5])
+def test_runner_refuses_a_number_of_nothing(tmp_path, number):
+    path = chapter(tmp_path, "01_a", *CHECKED)
+    with pytest.raises(SerError, match=rf"01_a: parameter 'n_resamples' is {number}; expected 1 or more"):
+        chapters.execute(chapters.read(path), tmp_path / "01_a.ipynb", parameters={"n_resamples": number})
+
+
+def test_a_readers_own_profile_of_ipython_is_not_used(tmp_path, monkeypatch):
+    profile = tmp_path / "ipython" / "profile_default"
+    (profile / "startup").mkdir(parents=True)
+    everything = "c = get_config()\nc.InteractiveShell.ast_node_interactivity = 'all'\n"
+    (profile / "ipython_config.py").write_text(everything)
+    (profile / "startup" / "a.py").write_text("mine = 1")
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    path = chapter(tmp_path, "01_a", "n = 1", "n\nn + 1\nn + 2\n'mine' in globals()")
+    chapters.execute(chapters.read(path), tmp_path / "01_a.ipynb")
+    outputs = nbformat.read(tmp_path / "01_a.ipynb", as_version=4).cells[-1].outputs
+    assert [output.data["text/plain"] for output in outputs] == ["False"]
 
 
 def test_plain_papermill_refuses_unknown_parameters(tmp_path):

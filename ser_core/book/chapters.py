@@ -236,12 +236,20 @@ def _papermill(chapter: Chapter, parameters: dict, progress: Path, log: Path) ->
                 execution_timeout=chapter.timeout,
                 start_timeout=300,
                 progress_bar=False,
-                extra_arguments=["--log-level=CRITICAL", f"--IPKernelApp.exec_lines={recording}"],
+                # Without a reader's own profile of IPython, which may print more or run files of its own.
+                extra_arguments=[
+                    "--log-level=CRITICAL",
+                    f"--IPKernelApp.exec_lines={recording}",
+                    f"--IPKernelApp.ipython_dir={log.parent}",
+                ],
                 cwd=chapter.path.parent,
             )
         except RuntimeError as error:
-            if not tries_left or "before replying to kernel_info" not in str(error):
+            if "before replying to kernel_info" not in str(error):
                 raise
+            if not tries_left:
+                how = "name the kernels that Jupyter finds by: jupyter kernelspec list"
+                raise SerError(f"{chapter.path}: its kernel does not start; {how}") from error
 
 
 def _refuse_warnings(chapter: Chapter, notebook: NotebookNode) -> None:
@@ -383,6 +391,6 @@ def _status(executed: Notebooks, output: Output) -> None:
 if __name__ == "__main__":
     try:
         app()
-    except SerError as error:
+    except (SerError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)

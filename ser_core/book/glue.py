@@ -72,6 +72,8 @@ def begin(chapter: str, history: Sequence[str]) -> None:
                 raise SerError(f"{chapter} has no parameter '{name}'; it has {', '.join(known) or 'none'}")
             if not _same_kind(known[name], value):
                 raise SerError(f"{chapter}: parameter '{name}' is {value!r}; expected something like {known[name]!r}")
+            if name.startswith("n_") and isinstance(value, int) and value < 1:
+                raise SerError(f"{chapter}: parameter '{name}' is {value}; expected 1 or more")
     _chapter = chapter
     style.use_style()
 

@@ -15,11 +15,13 @@ _COUNTED = "clips?|recordings?|utterances?|speakers?|actors?|actresses|participa
 # What looks computed: a decimal, a percentage, points, or a count of what a corpus holds.
 _NUMBER = re.compile(
     rf"""(?<![\w.,])(?:
-        \d[\d,]*(?:\.\d+)?[\s-]?(?:%|percent\b|per\ cent\b|(?:percentage\s)?points?\b|pp\b)
+        \d[\d,]*(?:\.\d+)?[\s-]?(?:%|percent\b|per\ cent\b|(?:percentage\s)?points?\b|pp\b|pts?\b)
       | \d+\.\d+
+      | \d+e-?\d+
+      | (?:UAR|WAR|accuracy|F1|n\s=)\s\d+(?:,\d+)*
       | \d[\d,]*[\s-](?:{_COUNTED})\b
     )(?![\w%]|\.\d)""",
-    re.VERBOSE,
+    re.VERBOSE | re.IGNORECASE,
 )
 
 ALLOWED = (

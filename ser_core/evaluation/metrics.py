@@ -66,9 +66,13 @@ def validate(predictions: pd.DataFrame) -> pd.DataFrame:
         values = predictions[names].apply(pd.to_numeric, errors="coerce").to_numpy(dtype=float)
         bad = ~((values >= 0) & (values <= 1)).all(axis=1) | ~(np.abs(values.sum(axis=1) - 1) <= 1e-3)
         if bad.any():
-            clip = predictions.loc[bad, "clip"].iloc[0]
+            row = predictions.loc[bad].iloc[0]
+            seen = {*predictions["truth"].astype("str"), *predictions["prediction"].astype("str")}
+            other = [name for name in names if name.removeprefix(PROBABILITY) not in seen]
+            hint = f"; is '{other[0]}' that of a class? No clip has it" if other else ""
             raise SerError(
-                f"the probabilities {names} are not in [0, 1] with sum 1 in {bad.sum()} rows, first at clip '{clip}'"
+                f"the probabilities {names} are not in [0, 1] with sum 1 in {bad.sum()} rows, first at clip "
+                f"'{row['clip']}', {[str(row[name]) for name in names]}{hint}"
             )
     class_names(predictions)
     return predictions

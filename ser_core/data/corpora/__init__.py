@@ -1,6 +1,7 @@
 """Which corpora there are, how one is read from its folder, and the committed table of each."""
 
 import functools
+import os
 from pathlib import Path, PurePosixPath
 from types import ModuleType
 
@@ -137,8 +138,10 @@ def folder_of(name: str, folder: Path | None = None) -> Path:
     folder = Path(folder) if folder is not None else paths.data_folder(name)
     if folder is None:
         how = f"; {how_to(info(name))}" if name in _MODULES else ""
+        root = os.environ.get("SER_DATA")
+        found = f" ({Path(root, name)} is no folder)" if root else ""
         raise SerError(
-            f"no recordings of {name}: set SER_DATA to the folder that holds {name}/, or give the folder{how}"
+            f"no recordings of {name}: set SER_DATA to the folder that holds {name}/{found}, or give the folder{how}"
         )
     if not folder.is_dir():
         raise SerError(f"{folder}: no such folder; expected that of {name}")
