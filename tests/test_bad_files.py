@@ -3,13 +3,14 @@
 import socket
 import threading
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
 
-from ser_core import cli, files
+from ser_core import cli, files, paths
 from ser_core.book import glue
 from ser_core.data import corpora, splits, synthetic
 from ser_core.data.cards.rendering import _code
@@ -17,6 +18,7 @@ from ser_core.data.corpora import fetch, urdu_sindhi
 from ser_core.data.corpora.base import Download
 from ser_core.errors import SerError
 from ser_core.experiments import configuration, runs, wellformed
+from ser_core.files import yamlfile
 from ser_core.systems import features
 from ser_core.systems.features import punjabi
 
@@ -67,6 +69,28 @@ def test_what_names_a_folder_is_a_name(tmp_path, field, name):
 @pytest.mark.parametrize("stem", ["...", "a b", "$(touch x)", "a\nb", "-x"])
 def test_the_name_of_an_experiment_is_a_name(tmp_path, stem):
     refused(tmp_path, CLASSICAL | {"name": stem}, "is no name for an experiment", stem=stem)
+
+
+def test_every_committed_experiment_is_well_formed():
+    committed = sorted((paths.repository() / "experiments").rglob("*.yaml"))
+    for path in committed:
+        content = yamlfile.read(path)
+        wellformed.check_own_name(path)
+        wellformed.check(path, content)
+        for name, fusion in content.get("fusions", {}).items():
+            wellformed.check_fusion(path, name, fusion)
+    assert len(committed) > 80
+
+
+@pytest.mark.parametrize("folds", ["2 of 6", "loo", 5, {"emodb": "1 of 10"}])
+def test_some_folds_of_a_division_are_folds(folds):
+    wellformed.check(Path("x.yaml"), CLASSICAL | {"folds": folds})
+
+
+@pytest.mark.parametrize("folds", ["0 of 6", "2 of", "2 of 6 of 7", "some", "2.5 of 6", "2 of 60000"])
+def test_other_words_are_no_folds(folds):
+    with pytest.raises(SerError, match=f"'folds' must be a number.* n_folds='{folds}': expected an integer"):
+        wellformed.check(Path("x.yaml"), CLASSICAL | {"folds": folds})
 
 
 def test_members_are_runs_and_runs_are_in_the_results(tmp_path):

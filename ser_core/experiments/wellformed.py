@@ -7,6 +7,7 @@ from ser_core.errors import SerError
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,99}", re.ASCII)
 _MEMBER = re.compile(r"[A-Za-z0-9{][A-Za-z0-9_.+{}-]*(/[A-Za-z0-9{][A-Za-z0-9_.+{}-]*){0,2}", re.ASCII)
+_SOME_FOLDS = re.compile(r"[1-9][0-9]{0,3} of [1-9][0-9]{0,3}")  # the first two of six
 _LISTS = ("corpora", "protocols", "features", "test_features", "models", "normalisations")
 _MAPPINGS = ("networks", "recipe", "fusions")
 
@@ -62,10 +63,11 @@ def check(path: Path, content: dict) -> None:
         raise SerError(f"{path}: 'labels' must be a name, not {_short(content['labels'])}")
     folds = content.get("folds", 5)
     for value in folds.values() if isinstance(folds, dict) else [folds]:
-        if value != "loo" and (type(value) is not int or not 2 <= value <= 10_000):
+        some = isinstance(value, str) and _SOME_FOLDS.fullmatch(value)
+        if value != "loo" and not some and (type(value) is not int or not 2 <= value <= 10_000):
             raise SerError(
                 f"{path}: 'folds' must be a number, or a mapping from corpora to numbers; n_folds={_short(value)}: "
-                f"expected an integer of 2 or more, or 'loo'; at most 10,000"
+                f"expected an integer of 2 or more, or 'loo', or such as '2 of 6'; at most 10,000"
             )
     size = content.get("train_clips")
     if type(size) is int and size < 1:
