@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from ser_core import files, paths
-from ser_core.book import chapters
+from ser_core.book import chapters, glue
 from ser_core.errors import SerError
 
 ROOT = paths.repository()
@@ -249,10 +249,10 @@ def test_runner_refuses_unknown_parameters(tmp_path):
 
 
 @pytest.mark.parametrize("number", [0, -5])
-def test_runner_refuses_a_number_of_nothing(tmp_path, number):
-    path = chapter(tmp_path, "01_a", *CHECKED)
-    with pytest.raises(SerError, match=rf"01_a: parameter 'n_resamples' is {number}; expected 1 or more"):
-        chapters.execute(chapters.read(path), tmp_path / "01_a.ipynb", parameters={"n_resamples": number})
+def test_a_number_of_nothing_is_refused(number):
+    cells = ["", "n_resamples = 10", f"# Parameters\nn_resamples = {number}", ""]
+    with pytest.raises(SerError, match=rf"^01_a: parameter 'n_resamples' is {number}; expected 1 or more$"):
+        glue.begin("01_a", cells)
 
 
 def test_a_readers_own_profile_of_ipython_is_not_used(tmp_path, monkeypatch):
