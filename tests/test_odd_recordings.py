@@ -86,7 +86,7 @@ def test_linked_folders_are_read_once_and_dangling_links_are_told(tmp_path, tone
     (here / "Actor_01").mkdir(parents=True), there.mkdir(parents=True)
     for actor, folder in (("01", here / "Actor_01"), ("02", there)):
         for emotion, gain in (("01", 1.0), ("05", 0.5)):
-            write(folder / f"03-01-{emotion}-01-01-01-{actor}.wav", tone * gain / int(actor))
+            write(folder / f"03-01-{emotion}-01-01-01-{actor}.wav", tone * gain / (2 + int(actor)))
     (here / "Actor_02").symlink_to(there)
     (here / "again").symlink_to(here / "Actor_01")
     (here / "Actor_01" / "loop").symlink_to(here)

@@ -137,19 +137,14 @@ def test_damaged_predictions_are_refused_or_scored_right(ser, tmp_path, data):
 
 
 CLIPS = synthetic.clips(speakers=4, sentences=1)
-odd_row = st.tuples(
-    st.sampled_from([*CLIPS.index[:12], "nobody", ""]),
-    st.sampled_from(["0", "1", "1.0", "-1", "x", "1e30", ""]),
-    st.sampled_from(["train", "test", "dev", "Train", ""]),
-)
-sound_row = st.tuples(st.sampled_from(CLIPS.index[2:12]), st.just("0"), st.sampled_from(["train", "test"]))
-SOUND = [(CLIPS.index[0], "0", "train"), (CLIPS.index[1], "0", "test")]
-# A sound table, with some rows of which one may be odd.
-fold_rows = st.one_of(
-    st.lists(odd_row, min_size=1, max_size=8),
-    st.tuples(st.lists(sound_row, max_size=6, unique_by=lambda row: row[0]), st.lists(odd_row, max_size=1)).map(
-        lambda both: SOUND + both[0] + both[1]
+fold_rows = st.lists(
+    st.tuples(
+        st.sampled_from([*CLIPS.index[:12], "nobody", ""]),
+        st.sampled_from(["0", "1", "1.0", "-1", "x", "1e30", ""]),
+        st.sampled_from(["train", "test", "dev", "Train", ""]),
     ),
+    min_size=1,
+    max_size=8,
 )
 
 
