@@ -56,7 +56,7 @@ def test_pair_is_in_step(own):
 
 def test_chapter_begins_with_literal_parameters_and_checks_them(own):
     parameters, begin, *_ = code(own)
-    assert parameters.metadata.get("tags") == ["parameters"]
+    assert parameters.metadata.get("tags") == ["parameters", "remove-cell"]
     statements = ast.parse(parameters.source).body
     assert all(isinstance(statement, ast.Assign) for statement in statements)
     known = {target.id for statement in statements for target in statement.targets}
