@@ -80,6 +80,7 @@ def extract(toy, extractor, **options):
 def test_each_set_has_its_documented_size(name, size):
     spec = features.get(name)
     assert len(set(spec.columns)) == size
+    assert spec.has(spec.columns) and not spec.has(reversed(spec.columns))
     # Also where the names are written down.
     assert tuple(spec.function(np.zeros(RATE, dtype="float32"), RATE)) == spec.columns
 

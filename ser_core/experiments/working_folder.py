@@ -127,6 +127,9 @@ def write_experiment(name: str, content: str) -> Path:
         name: Name of the experiment.
         content: The YAML.
 
+    Returns:
+        Its path.
+
     Raises:
         SerError: If there is no working folder of one's own.
     """

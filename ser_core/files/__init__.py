@@ -45,6 +45,9 @@ def alone(what: str, note=lambda line: print(f"ser: {line}", file=sys.stderr)) -
         what: What is done, such as ``features ravdess egemaps``.
         note: Called with a line if another process is waited for.
 
+    Yields:
+        Nothing, while no other process does the same.
+
     Examples:
         >>> with alone("an example"):
         ...     pass

@@ -19,7 +19,9 @@ _EARLIEST = 315_532_800  # 1 January 1980: before it, a zip file has no time
 _BROKEN = (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError, struct.error, OSError)
 
 
-def write(members: Mapping[str, Path | bytes], target: Path, *, seconds: int, programs: frozenset[str] = frozenset()):
+def write(
+    members: Mapping[str, Path | bytes], target: Path, *, seconds: int, programs: frozenset[str] = frozenset()
+) -> None:
     """Write a zip file, whole or not at all; the same members and time give the same bytes.
 
     The files are stored, not compressed: what zlib writes differs between its versions.

@@ -1,13 +1,14 @@
 """The extractors: name, version, parameters and function of every feature set."""
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib import metadata
 
 import numpy as np
 
+from ser_core import files
 from ser_core.data import transcripts
 from ser_core.errors import SerError
 from ser_core.systems import handcrafted, registry, weights
@@ -31,6 +32,7 @@ class Extractor:
         may_be_undefined: Columns that ``function`` may return as NaN, such as the pitch of a clip without
             voice; the store keeps them as ``parameters["undefined"]`` and lists the clips.
         names: Names of the features, where ``function`` needs more to tell than a chapter should import.
+        named: `ser_core.files.digest` of the names, by which a store is read without the packages that compute them.
         committed: Whether the files are kept in ``results/features``, where the corpus's terms allow it.
         short: What figures and tables call it; its title, if none is given.
         together: Whether ``function`` takes several clips at once, which is faster and changes values by rounding only.
@@ -46,6 +48,7 @@ class Extractor:
     function: Callable[..., dict[str, float] | np.ndarray]
     may_be_undefined: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
+    named: str = ""
     committed: bool = True
     short: str = ""
     together: bool = False
@@ -60,6 +63,15 @@ class Extractor:
     def columns(self) -> tuple[str, ...]:
         """The names of the features, in the order of the store."""
         return self.names or tuple(self.function(np.zeros(16_000, dtype="float32"), 16_000))
+
+    def has(self, columns: Iterable[str]) -> bool:
+        """Return whether columns of a store are the features, in their order.
+
+        Args:
+            columns: Their names.
+        """
+        columns = list(columns)
+        return files.digest(columns) == self.named if self.named else columns == list(self.columns)
 
     @property
     def identity(self) -> dict:
@@ -130,6 +142,7 @@ EXTRACTORS: dict[str, Extractor] = {
     for extractor in (
         Extractor(
             name="egemaps",
+            named="47b236b69a69897e",
             title="eGeMAPSv02",
             short="eGeMAPS",
             version=1,
@@ -139,6 +152,7 @@ EXTRACTORS: dict[str, Extractor] = {
         ),
         Extractor(
             name="emobase",
+            named="17502a0b9ff8c21c",
             title="emobase",
             version=1,
             parameters=opensmile.parameters("emobase"),
@@ -147,6 +161,7 @@ EXTRACTORS: dict[str, Extractor] = {
         ),
         Extractor(
             name="compare",
+            named="001b4dc1048d82d6",
             title="ComParE 2016",
             short="ComParE",
             version=1,
@@ -157,6 +172,7 @@ EXTRACTORS: dict[str, Extractor] = {
         ),
         Extractor(
             name="librosa94",
+            named="68f0f93379abb42a",
             title="librosa, 94 means",
             short="librosa",
             version=1,
@@ -166,6 +182,7 @@ EXTRACTORS: dict[str, Extractor] = {
         ),
         Extractor(
             name="librosa94-clean",
+            named="68f0f93379abb42a",
             title="librosa, 94 means, noise reduced and silence removed",
             version=1,
             parameters=handcrafted.LIBROSA94_CLEAN,
@@ -211,6 +228,7 @@ EXTRACTORS: dict[str, Extractor] = {
         *map(_lite0, registry.LITE0),
         Extractor(
             name="levels",
+            named="d2995f11fe441fd0",
             title="Duration, loudness and silence",
             version=1,
             # As recorded in the committed features; `ser_core.data.audio.levels` today.

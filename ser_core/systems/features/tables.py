@@ -80,7 +80,7 @@ def load(corpus: str, extractor: str, clips: pd.DataFrame | None = None) -> pd.D
             )
     if not table.index.equals(clips.sort_index().index):
         raise SerError(f"{path}: its {len(table)} clips are not the {len(clips)} of the Clips table; again: {again}")
-    if list(table) != list(spec.columns):
+    if not spec.has(table.columns):
         odd = sorted(map(str, set(table) ^ set(spec.columns))) or "in another order"
         raise SerError(f"{path}: its {len(table.columns)} columns are not '{spec.name}': {odd}; again: {again}")
     if odd := [name for name, kind in table.dtypes.items() if kind.kind not in "fiu"]:
