@@ -44,7 +44,11 @@ def check(path: Path, content: dict) -> None:
     for field in _MAPPINGS:
         value = content.get(field, {})
         if not isinstance(value, dict):
-            raise SerError(f"{path}: '{field}' must be a mapping from names to settings, not {_short(value)}")
+            fields = ", ".join(f"'{name}'" for name in _MAPPINGS)
+            raise SerError(
+                f"{path}: '{field}' must be a mapping, not {_short(value)}; "
+                f"{fields} are mappings from names to settings"
+            )
         if field != "recipe" and field in content and not value:
             raise SerError(f"{path}: '{field}' is empty; name one, or leave the field out")
     if content.get("recipe") and not content.get("networks"):
