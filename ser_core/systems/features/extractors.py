@@ -71,7 +71,9 @@ class Extractor:
             columns: Their names.
         """
         columns = list(columns)
-        return files.digest(columns) == self.named if self.named else columns == list(self.columns)
+        if self.named and not self.names:
+            return files.digest(columns) == self.named
+        return columns == list(self.columns)
 
     @property
     def identity(self) -> dict:
