@@ -38,8 +38,10 @@ A paragraph that is long enough to say what the page is about, and *first* among
 hidden_word = "zanzibar"
 ```
 
+```{eval-rst}
 >>> hidden_word.upper()
 'ZANZIBAR'
+```
 
 ## A section
 

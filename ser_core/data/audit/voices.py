@@ -136,7 +136,7 @@ def unity(vectors: pd.DataFrame, names: pd.Series) -> pd.Series:
 
     Examples:
         >>> vectors = pd.DataFrame([[1.0, 0.0], [0.0, 1.0]], index=["x", "y"])
-        >>> unity(vectors, pd.Series("anna", index=["x", "y"]))["anna"]
+        >>> float(unity(vectors, pd.Series("anna", index=["x", "y"]))["anna"])
         0.0
     """
     names = names.reindex(vectors.index).dropna()
