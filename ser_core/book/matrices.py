@@ -53,7 +53,13 @@ def heat(
 
 
 def grid(
-    axes: Axes, scores: np.ndarray, rows: Iterable[str], columns: Iterable[str], *, diagonal: bool = False
+    axes: Axes,
+    scores: np.ndarray,
+    rows: Iterable[str],
+    columns: Iterable[str],
+    *,
+    diagonal: bool = False,
+    digits: int = 1,
 ) -> None:
     """Draw a table of scores, the higher the darker; the highest is bold, a dash is a missing one.
 
@@ -63,13 +69,14 @@ def grid(
         rows: Name of each row.
         columns: Name of each column.
         diagonal: Frame the cells of the diagonal, as those of training and test on one corpus.
+        digits: Decimals of a score in percent; none where cells are narrow.
 
     Raises:
         ValueError: If the shape of ``scores`` is not that of the names.
     """
     scores = np.asarray(scores, dtype=float)
     low, high = np.nanmin(scores), np.nanmax(scores)
-    text = np.vectorize(lambda score: f"{100 * score:.1f}")(scores)
+    text = np.vectorize(lambda score: f"{100 * score:.{digits}f}")(scores)
     heat(axes, scores, rows, columns, low=low, high=high, text=text)
     for written, score in zip(axes.texts, scores[~np.isnan(scores)], strict=True):
         written.set_fontweight("bold" if score == high else "normal")
