@@ -163,6 +163,16 @@ def test_one_speaker_of_two_genders_and_words_of_libraries_are_told(csv):
         csv(emotion="\x1b[2Jsad")
 
 
+def test_a_line_of_blanks_is_passed_over_and_counted(csv, tmp_path):
+    assert len(csv().clips) == 4
+    path = tmp_path / "mine.csv"
+    path.write_text(path.read_text().replace("1.wav", "  \n9.wav"))
+    problems = corpora.local.read(path).problems
+    assert problems[["path", "problem"]].to_numpy().tolist() == [["9.wav", "missing file"]]
+    path.write_text(path.read_text().replace("2.wav,sad", "2.wav,"))
+    assert "line 5, left out" in corpora.local.read(path).problems["detail"].tolist()
+
+
 def test_paths_that_lead_nowhere_get_a_hint(csv):
     details = csv(path=["0.wav", "1.WAV", "2.wav", "3.wav"]).problems["detail"].tolist()
     assert details == ["clip local/1 left out; there is '1.wav', which differs in case, blanks or coding"]

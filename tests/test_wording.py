@@ -185,6 +185,6 @@ def test_lists_dates_and_structures_are_no_words(tmp_path):
 
 def test_lines_are_those_of_the_file(tmp_path):
     path = tmp_path / "a.csv"
-    path.write_text('\ufeffa,b\r\n"1\n\n2",3\r\n\r\n4,5\r\n', encoding="utf-8", newline="")
+    path.write_text('\ufeffa,b\r\n"1\n\n2",3\r\n \t\r\n4,5\r\n\r\n', encoding="utf-8", newline="")
     assert csvfile.lines(path) == [2, 6]
     assert csvfile.read(path).to_dict("list") == {"a": ["1\n\n2", "4"], "b": ["3", "5"]}

@@ -1,4 +1,4 @@
-"""Reading CSV tables of anybody's: what pandas would shift, drop or rename in silence is refused."""
+"""Reading CSV tables that others wrote: what pandas would shift, drop or rename in silence is refused."""
 
 import csv
 from pathlib import Path
@@ -71,7 +71,8 @@ def lines(path: Path | str, divider: str = ",") -> list[int]:
                 if len(row) > len(header):
                     wide = f"line {before} has {len(row)} cells, the header {len(header)}"
                     raise _unreadable(path, f"{wide}; name each column, and quote cells that hold a comma")
-                if row:
+                # pandas passes over a line of blanks, too.
+                if len(row) > 1 or "".join(row).strip(" \t"):
                     starts.append(before)
                 before = rows.line_num + 1
     except FileNotFoundError as error:
