@@ -74,6 +74,30 @@ def test_a_folder_that_datasets_saved_has_its_class_names(tmp_path):
     same(read(tmp_path))
 
 
+def test_parts_of_a_dataset_are_alike_and_its_cache_is_none_of_them(tmp_path):
+    def part(name, table):
+        with pa.ipc.new_stream(tmp_path / name, table.schema) as stream:
+            stream.write_table(table)
+
+    part("data-00000-of-00001.arrow", pa.Table.from_pandas(TABLE, preserve_index=False))
+    part("cache-1b3f.arrow", pa.table({"clip": [1]}))
+    same(read(tmp_path))
+    part("data-00001-of-00001.arrow", pa.table({"clip": [1]}))
+    with pytest.raises(SerError, match=r"not a readable dataset \(Schema at index 1 was different\)"):
+        read(tmp_path)
+
+
+def test_json_keeps_what_a_text_or_a_gap_would_change(tmp_path):
+    rows = [{"clip": f"c{i}\u2028\x85", "truth": i, "prediction": i, "speaker": i or None} for i in (0, 1)]
+    path = tmp_path / "a.jsonl"
+    path.write_text("\n".join(json.dumps(row, ensure_ascii=False) for row in rows), encoding="utf-8")
+    table = datasets.read(path)
+    assert table["clip"].tolist() == [row["clip"] for row in rows] and table["speaker"].tolist() == [None, 1]
+    path.write_text("\n".join(json.dumps(row | {"clip": i, "fold": i}) for i, row in enumerate(rows)))
+    found = read(path)
+    assert found["speaker"].tolist()[1:] == ["1"] and found["fold"].tolist() == [0, 1] and found["speaker"].isna()[0]
+
+
 def test_parquet_of_datasets_has_its_class_names_and_paths_of_recordings(tmp_path):
     audio = [{"bytes": None, "path": clip} for clip in TABLE["clip"]]
     table = pa.Table.from_pandas(coded().assign(clip=audio), preserve_index=False)

@@ -82,12 +82,14 @@ def _json(text: str, where: str) -> pd.DataFrame:
         if text.lstrip().startswith("["):
             rows = json.loads(text)
         else:
-            rows = [json.loads(line) for line in text.splitlines() if line.strip()]
+            # Not by splitlines, which also divides at characters that JSON allows within a text.
+            rows = [json.loads(line) for line in text.split("\n") if line.strip()]
     except (ValueError, RecursionError) as error:
         raise SerError(f"{where}: not valid JSON ({error}); expected an object a line, or a list of objects") from error
     if not rows or not all(isinstance(row, dict) for row in rows):
         raise SerError(f"{where}: expected an object a line, or a list of objects, with a value of each column")
-    return pd.DataFrame(rows)
+    # As objects, or numbers of a column with a gap would become fractions.
+    return pd.DataFrame(rows, dtype="object")
 
 
 def _folder(path: Path) -> pd.DataFrame:
@@ -98,18 +100,20 @@ def _folder(path: Path) -> pd.DataFrame:
     parts = sorted(path.glob("*.parquet"))
     if parts:
         return pd.concat([_named(files.read_parquet(part), _features_of_parquet(part)) for part in parts])
-    parts = sorted(path.glob("*.arrow"))
+    # What `map` and `filter` keep beside a dataset is not part of it.
+    parts = sorted(part for part in path.glob("*.arrow") if not part.name.startswith("cache-"))
     if not parts:
         raise SerError(f"{path}: no .parquet and no .arrow file in this folder; expected parts of one table")
     import pyarrow as pa
 
     try:
-        with_streams = [pa.ipc.open_stream(pa.memory_map(str(part))).read_all() for part in parts]
-    except (pa.ArrowInvalid, OSError) as error:
-        raise SerError(f"{path}: not a readable dataset ({str(error).splitlines()[0]})") from error
+        table = pa.concat_tables(pa.ipc.open_stream(pa.memory_map(str(part))).read_all() for part in parts)
+    except (pa.ArrowException, OSError) as error:
+        reason = str(error).splitlines()[0].rstrip(": ")
+        raise SerError(f"{path}: not a readable dataset ({reason})") from error
     info = path / "dataset_info.json"
     features = _json_object(info).get("features") if info.is_file() else None
-    return _named(pa.concat_tables(with_streams).to_pandas(), features)
+    return _named(table.to_pandas(), features)
 
 
 def _features_of_parquet(path: Path) -> object:
