@@ -162,6 +162,13 @@ def test_columns_are_named_where_they_are_not_known(tmp_path, ser):
             read(tmp_path / "a.csv", wrong)
 
 
+def test_columns_may_be_given_crosswise_and_each_for_one(tmp_path):
+    TABLE.rename(columns={"truth": "prediction", "prediction": "truth"}).to_csv(tmp_path / "a.csv", index=False)
+    same(read(tmp_path / "a.csv", {"truth": "prediction", "prediction": "truth"}))
+    with pytest.raises(SerError, match="one column of the table is given for two"):
+        read(tmp_path / "a.csv", {"clip": "clip", "speaker": "clip"})
+
+
 def test_two_columns_that_may_be_the_truth_are_refused(tmp_path):
     TABLE.assign(label=TABLE["truth"]).rename(columns={"truth": "emotion"}).to_csv(tmp_path / "a.csv", index=False)
     with pytest.raises(SerError, match=r"\['emotion', 'label'\] may all be the column 'truth'; say which by --column"):

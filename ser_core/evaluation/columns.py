@@ -49,8 +49,10 @@ def arranged(
     allowed = (*NAMES, "seed", "fold")
     if unknown := [name for name in given if name not in allowed and not name.startswith(PROBABILITY)]:
         raise SerError(f"'{unknown[0]}' is no column that a score needs; there are {', '.join(allowed)} and p_<class>")
+    if len(set(given.values())) < len(given):
+        raise SerError(f"one column of the table is given for two: {given}; give each for one")
     # What a given column replaces is not the clip or truth any longer.
-    table = table.drop(columns=[name for name in given if name in table and given[name] != name])
+    table = table.drop(columns=[name for name in given if name in table and name not in given.values()])
     table = table.rename(columns={column: name for name, column in given.items()})
     plain = {column: str(column).strip().casefold() for column in table}
     taken = {}
@@ -71,15 +73,10 @@ def arranged(
     if taken:
         note("; ".join(f"column '{column}' is taken for the {name}" for column, name in taken.items()))
     table = table.rename(columns=taken)
-    for name in [name for name in (*NAMES, "seed", "fold") if name in table]:
-        nested = table[name].map(pd.api.types.is_list_like)
-        if nested.any():
-            raise SerError(f"column '{name}' holds lists in {nested.sum()} rows, first {table[name][nested].iloc[0]!r}")
-    if {"start", "end"} <= set(table) and table["clip"].duplicated().any():
+    if {"start", "end"} <= set(table) and table["clip"].astype("str").duplicated().any():
         note("clips are file, start and end")
-        table["clip"] = (
-            table["clip"].astype("str") + " " + table["start"].astype("str") + " " + table["end"].astype("str")
-        )
+        clip, start, end = (table[name].astype("str") for name in ("clip", "start", "end"))
+        table["clip"] = clip + " " + start + " " + end
     return _probabilities(table, note)
 
 
