@@ -31,6 +31,7 @@ def jsonl(table, path):
     path.write_text("\n".join(json.dumps(row) for row in table.to_dict("records")))
 
 
+FORMATS = ("text", "json", "html")
 FORMS = {
     "a.tsv": lambda table, path: table.to_csv(path, sep="\t", index=False),
     "b.csv": lambda table, path: table.to_csv(path, sep=";", index=False),
@@ -209,6 +210,16 @@ def test_facts_are_those_of_scikit_learn(ser, tmp_path):
     text = ser("score", tmp_path / "a.csv", "--resamples", 200).out
     assert "Confusion, clips by truth (rows) and prediction (columns)" in text
     assert f"toy/s00{' ' * 9}{right['toy/s00']:.3f}, 40 clips" in text
+
+
+def test_every_form_of_a_sheet_has_its_notes(ser, tmp_path):
+    table = TABLE.query("truth != 'sad'").assign(speaker=lambda rows: rows["clip"])
+    table.to_csv(tmp_path / "a.csv", index=False)
+    forms = {form: ser("score", tmp_path / "a.csv", "--format", form, "--resamples", 100).out for form in FORMATS}
+    note = "each clip has a speaker of its own: intervals over speakers are intervals over clips"
+    assert json.loads(forms["json"])["notes"] == [note] and json.loads(forms["json"])["absent"] == ["sad"]
+    for form in ("text", "html"):
+        assert f"Note: {note}." in forms[form] and "No clip has the class sad; UAR is over the others." in forms[form]
 
 
 class Tags(HTMLParser):

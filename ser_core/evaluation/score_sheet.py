@@ -1,5 +1,7 @@
 """The score sheet of predictions: metrics with intervals over speakers, floors, classes, speakers, calibration."""
 
+from collections.abc import Iterable, Sequence
+
 import numpy as np
 import pandas as pd
 
@@ -46,9 +48,7 @@ def sheet(predictions: pd.DataFrame, **options) -> str:
         lines.append(f"Metrics{over}, with {100 * first.level:g}% intervals that resample speakers{also}")
     lines += [f"  {name:<16}{_text(interval, refused)}" for name, interval in table["interval"].items()]
     lines.append("  UAR is the mean of the classes' recalls, WA the share of clips that are right.")
-    if facts["absent"]:
-        lines.append(f"  No clip has the class {', '.join(facts['absent'])}; UAR is over the others.")
-    lines += [f"  Note: {note}." for note in wording.notes(predictions)]
+    lines += [f"  {words}" for words in _remarks(facts["absent"], wording.notes(predictions))]
 
     lines += ["", "Floors: scores on these clips without listening          UAR    WA"]
     lines += [f"  {name:<52}{row.uar:8.3f}{row.wa:6.3f}" for name, row in floors(predictions).iterrows()]
@@ -93,6 +93,12 @@ def sheet(predictions: pd.DataFrame, **options) -> str:
     return "\n".join(lines)
 
 
+def _remarks(absent: Sequence[str], notes: Iterable[str]) -> list[str]:
+    """Return what is to be known beside the scores, one sentence each."""
+    found = [f"No clip has the class {', '.join(absent)}; UAR is over the others."] if absent else []
+    return [*found, *(f"Note: {note}." for note in notes)]
+
+
 def speakers_of(predictions: pd.DataFrame) -> pd.DataFrame:
     """Return the accuracy of each speaker's clips, the mean over seeds.
 
@@ -117,9 +123,10 @@ def facts(predictions: pd.DataFrame, **options) -> dict:
         **options: As of `sheet`.
 
     Returns:
-        ``clips``, ``speakers`` (None if not named), ``seeds``, ``classes``; ``metrics`` and ``recalls``, each a name
-        with value, low, high, level, and why there is no interval; ``floors``; ``confusion``, counts by truth (rows)
-        and prediction, the mean over seeds; ``by_speaker``; ``calibration``, None without probabilities.
+        ``clips``, ``speakers`` (None if not named), ``seeds``, ``classes``; ``absent``, classes that no clip has;
+        ``notes``, see `ser_core.evaluation.wording.notes`; ``metrics`` and ``recalls``, each a name with value, low,
+        high, level, and why there is no interval; ``floors``; ``confusion``, counts by truth (rows) and prediction,
+        the mean over seeds; ``by_speaker``; ``calibration``, None without probabilities.
 
     Examples:
         >>> table = pd.DataFrame({"clip": list("ab"), "truth": ["sad", "happy"], "prediction": "sad"})
@@ -143,6 +150,7 @@ def facts(predictions: pd.DataFrame, **options) -> dict:
         "seeds": int(scores["n_seeds"]),
         "classes": names,
         "absent": list(scores["absent"]),
+        "notes": wording.notes(predictions),
         "metrics": {name: _plain(found) for name, found in headline(predictions, **options)["interval"].items()},
         "recalls": recalls,
         "floors": {name: {"uar": float(row.uar), "wa": float(row.wa)} for name, row in floors(predictions).iterrows()},
@@ -182,6 +190,7 @@ def as_html(title: str, found: dict) -> str:
             _rows(found["metrics"], "metric"), "Intervals resample speakers, and seeds where there are several."
         ),
         page.text("UAR is the mean of the classes' recalls, WA the share of clips that are right.", "muted"),
+        *map(page.text, _remarks(found["absent"], found["notes"])),
         page.heading("Floors"),
         page.table(
             pd.DataFrame.from_dict(found["floors"], orient="index").rename_axis("without listening"),
