@@ -32,12 +32,13 @@ def facts(a: pd.DataFrame, b: pd.DataFrame, **options) -> dict:
         (0.5, 6)
     """
     rows, needed = {}, None
+    scores = [metrics.scores(table) for table in (a, b)]
+    seeds = [int(found["n_seeds"]) for found in scores]
     for name, label in metrics.LABELS.items():
         found = comparisons.difference(a, b, name, **options)
-        detectable = power.detectable_in(found)
         rows[label] = {
-            "first": float(metrics.scores(a)[name]),
-            "second": float(metrics.scores(b)[name]),
+            "first": float(scores[0][name]),
+            "second": float(scores[1][name]),
             "difference": float(found.interval.value),
             "low": _number(found.interval.low),
             "high": _number(found.interval.high),
@@ -45,15 +46,14 @@ def facts(a: pd.DataFrame, b: pd.DataFrame, **options) -> dict:
             "p_value": _number(found.p_value),
             "method": found.method,
             "no_interval": found.interval.refusal,
-            "detectable": _number(detectable),
+            "detectable": _number(power.detectable_in(found)),
         }
-        once = max(a["seed"].nunique() if "seed" in a else 1, b["seed"].nunique() if "seed" in b else 1) == 1
-        if name == "uar" and once and found.error > 0:
+        if name == "uar" and seeds == [1, 1] and found.error > 0:
             needed = power.speakers_needed(found.error, found.interval.n_clusters, _TARGET)
     return {
         "clips": int(a["clip"].nunique()),
         "speakers": int(a["speaker"].nunique()),
-        "seeds": [int(table["seed"].nunique()) if "seed" in table else 1 for table in (a, b)],
+        "seeds": seeds,
         "metrics": rows,
         "speakers_for_5_points": needed,
     }

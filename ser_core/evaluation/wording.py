@@ -59,12 +59,11 @@ number; write them alike
     if "speaker" in predictions:
         _check_alike("speakers", predictions["speaker"].dropna().unique())
     _check_seeds(predictions)
-    if wrong := _unlikely(predictions):
-        if wrong > len(predictions) / 2:
-            raise SerError(
-                f"in {wrong} of {len(predictions)} rows the prediction is not the class with the largest probability; "
-                f"check that each p_ column holds the class in its name"
-            )
+    if (wrong := _unlikely(predictions)) > len(predictions) / 2:
+        raise SerError(
+            f"in {wrong} of {len(predictions)} rows the prediction is not the class with the largest probability; "
+            f"check that each p_ column holds the class in its name"
+        )
 
 
 def notes(predictions: pd.DataFrame) -> list[str]:
@@ -157,10 +156,9 @@ def _check_seeds(predictions: pd.DataFrame) -> None:
         several = predictions.groupby("clip")[column].nunique()
         if len(several := several[several > 1]):
             values = predictions.loc[predictions["clip"] == several.index[0], column].unique().tolist()
-            what = "truth" if column == "truth" else "speaker"
             raise SerError(
-                f"clip '{several.index[0]}' has more than one {what}: {values}, in {len(several)} clips; expected the "
-                f"same in every seed"
+                f"clip '{several.index[0]}' has more than one {column}: {values}, in {len(several)} clips; expected "
+                f"the same in every seed"
             )
 
 
