@@ -1,5 +1,6 @@
 """The recordings of a corpus: finding them, and checking each of them and all of them together."""
 
+import functools
 from collections.abc import Callable, Iterable
 from pathlib import Path, PurePosixPath
 
@@ -36,7 +37,7 @@ def _ordered(paths: Iterable[Path]) -> list[Path]:
 
 
 def _unusable(folder: Path) -> list[Problem]:
-    """Return a problem for each file that is no WAV or FLAC, is a link to nothing, or has no name in UTF-8."""
+    """Return a problem for each file that is no WAV or FLAC, or is a link to nothing."""
     found = []
     for path in files.walk(folder):
         suffix, name = path.suffix.lower(), path.relative_to(folder).as_posix()
@@ -114,7 +115,8 @@ def check(folder: Path, rows: Iterable[dict], found: Iterable[Problem] = (), *, 
     name = rows[0]["corpus"] if rows else "the corpus"
     bar = tqdm(rows, desc=f"read {name}", unit="file", disable=not progress)
     # Threads, because decoding is done outside the interpreter's lock.
-    results = Parallel(n_jobs=-1, prefer="threads")(delayed(_inspect)(folder, row) for row in bar)
+    names = functools.cache(_names_by_key)
+    results = Parallel(n_jobs=-1, prefer="threads")(delayed(_inspect)(folder, row, names) for row in bar)
     kept: dict[str, dict] = {}
     for row, found_here in results:
         problems += found_here
@@ -135,11 +137,11 @@ def check(folder: Path, rows: Iterable[dict], found: Iterable[Problem] = (), *, 
     return Reading(table, problems_table(problems + _duplicates(table)), measured)
 
 
-def _inspect(folder: Path, row: dict) -> tuple[dict | None, list[Problem]]:
+def _inspect(folder: Path, row: dict, names: Callable[[Path], dict[str, str]]) -> tuple[dict | None, list[Problem]]:
     """Return the row of one recording with what it holds, or None, and its problems."""
     path = folder / row["path"]
     if not path.is_file():
-        return None, [(row["path"], "missing file", f"clip {row['clip']} left out{_hint(path)}")]
+        return None, [(row["path"], "missing file", f"clip {row['clip']} left out{_hint(path, names)}")]
     if path.stat().st_size == 0:
         return None, [(row["path"], "zero-byte file", f"clip {row['clip']} left out")]
     try:
@@ -166,17 +168,17 @@ def is_utf8(name: str) -> bool:
     return not any(0xD800 <= ord(character) <= 0xDFFF for character in name)
 
 
-def _hint(path: Path) -> str:
+def _names_by_key(folder: Path) -> dict[str, str]:
+    """Return the names in a folder by what is left of them when case, blanks and coding do not count."""
+    return {text.key(path.name): path.name for path in folder.iterdir()} if folder.is_dir() else {}
+
+
+def _hint(path: Path, names: Callable[[Path], dict[str, str]]) -> str:
     """Return what a path that leads nowhere may mean, with a semicolon before it; empty if nothing is like it."""
     if "\\" in path.name and (path.parent / path.name.replace("\\", "/")).is_file():
         return "; write its path with forward slashes"
-    folder = path.parent
-    like = (
-        [other.name for other in folder.iterdir() if text.key(other.name) == text.key(path.name)]
-        if folder.is_dir()
-        else []
-    )
-    return f"; there is '{text.shown(like[0])}', which differs in case, blanks or coding" if like else ""
+    like = names(path.parent).get(text.key(path.name))
+    return f"; there is '{text.shown(like)}', which differs in case, blanks or coding" if like else ""
 
 
 def _duplicates(table: pd.DataFrame) -> list[Problem]:
