@@ -21,9 +21,11 @@ def key(text: str) -> str:
         >>> key(" Sad\u00a0") == key("sad"), key("01") == key("1.0"), key("s01") == key("s1")
         (True, True, False)
     """
-    text = unicodedata.normalize("NFKC", str(text))
-    # Format characters, such as a zero-width space, are not seen.
-    text = "".join(character for character in text if unicodedata.category(character) != "Cf")
+    text = str(text)
+    if not text.isascii():  # which needs no time: ASCII has one form, and no format characters
+        text = unicodedata.normalize("NFKC", text)
+        # Format characters, such as a zero-width space, are not seen.
+        text = "".join(character for character in text if unicodedata.category(character) != "Cf")
     text = unicodedata.normalize("NFC", " ".join(text.split()).casefold())
     if number := _NUMBER.fullmatch(text):
         return number[1].replace("+", "") + number[2]
@@ -70,7 +72,11 @@ def no_value(text: str) -> bool:
 
 def acts(text: str) -> bool:
     """Return whether a text holds characters that act on a terminal, such as an escape or a line break."""
-    return any(unicodedata.category(character) in _ACTING or character in _OVERRIDES for character in str(text))
+    return not str(text).isprintable() and any(map(_acts, str(text)))
+
+
+def _acts(character: str) -> bool:
+    return unicodedata.category(character) in _ACTING or character in _OVERRIDES
 
 
 def shown(text: str) -> str:
@@ -81,8 +87,5 @@ def shown(text: str) -> str:
         sad\x1b[2J\n\udcff
     """
     return "".join(
-        character.encode("unicode_escape").decode()
-        if unicodedata.category(character) in _ACTING or character in _OVERRIDES
-        else character
-        for character in str(text)
+        character.encode("unicode_escape").decode() if _acts(character) else character for character in str(text)
     )
