@@ -59,6 +59,17 @@ def test_a_sheet_goes_before_names_and_what_does_not_fit_is_told(tmp_path):
     assert "1 recordings have no emotion" in told
 
 
+def test_a_sheet_in_a_linked_folder_is_read_as_its_recordings_are(tmp_path):
+    disk = folder_of(tmp_path / "disk", [f"{i}.wav" for i in range(4)])
+    rows = "\n".join(["file,emotion", *(f"{i}.wav,{('sad', 'happy')[i % 2]}" for i in range(4)), ""])
+    (disk / "list.csv").write_text(rows)
+    folder = folder_of(tmp_path / "mine", ["notes.json"])
+    (folder / "audio").symlink_to(disk)
+    found = guessing.guess(folder)
+    assert found.found["emotion"] == "column 'emotion' of audio/list.csv" and len(found.table) == 4
+    assert "notes.json is not read; save a sheet as CSV" in found.notes
+
+
 def test_one_spelling_a_word_and_letters_are_a_guess(tmp_path):
     names = [f"s{s}_{word}_{n}.wav" for s in (1, 2) for word in ("Happy", "happy", "SAD") for n in (1, 2)]
     found = guessing.guess(folder_of(tmp_path / "a", names))

@@ -11,9 +11,11 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
+from ser_core import files
 from ser_core.data.corpora import recordings
 from ser_core.data.corpora.words import COLUMNS, EMOTIONS, GENDERS, LETTERS, plain
 from ser_core.errors import SerError
+from ser_core.files import text
 
 ROLES = ("emotion", "speaker", "gender", "sentence", "transcript", "session", "split", "language")
 """Columns of a corpus's CSV that can be found in a folder."""
@@ -51,7 +53,7 @@ class Guess:
         lines += ["unsure:", *(f"  {note}" for note in self.notes)] if self.notes else []
         lines += ["fields, to name one where the guess is wrong, as in --speaker 'part 1':"]
         lines += [f"  {name}: {values}" for name, values in self.fields.items()]
-        return _printable("\n".join(lines))
+        return "\n".join(map(text.shown, lines))
 
 
 def guess(
@@ -136,20 +138,13 @@ def _usable(paths: list[PurePosixPath]) -> tuple[list[PurePosixPath], list[str]]
     kept, notes = [], []
     hidden = [path for path in paths if any(part.startswith(".") or part == "__MACOSX" for part in path.parts)]
     for path in sorted(set(paths) - set(hidden)):
-        try:
-            str(path).encode()
+        if recordings.is_utf8(str(path)):
             kept.append(path)
-        except UnicodeEncodeError:
-            first = str(path).encode(errors="backslashreplace").decode()
-            notes.append(f"the name {first} is no UTF-8, so it cannot stand in a CSV; rename it")
+        else:
+            notes.append(f"the name {text.shown(path)} is no UTF-8, so it cannot stand in a CSV; rename it")
     if hidden:
         notes.append(f"{len(hidden)} hidden files are left out, the first is {hidden[0]}")
     return kept, notes
-
-
-def _printable(text: str) -> str:
-    """Return a text whose control characters cannot act on a terminal."""
-    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
 
 
 def _shown(values: pd.Series) -> str:
@@ -206,7 +201,8 @@ def _sheet(folder: Path, paths: list[PurePosixPath], notes: list[str]) -> tuple[
         for name in (str(path), str(path.with_suffix("")), path.name, path.stem):
             by_name.setdefault(plain(name), set()).add(str(path))
     best = None
-    sheets = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _SHEETS and path.is_file())
+    beside = sorted(path for path in files.walk(folder) if path.is_file())
+    sheets = [path for path in beside if path.suffix.lower() in _SHEETS]
     for sheet in sheets[:50]:
         table = _read_sheet(sheet)
         for column in table:
@@ -214,7 +210,7 @@ def _sheet(folder: Path, paths: list[PurePosixPath], notes: list[str]) -> tuple[
             named = named.map(lambda found: next(iter(found)) if len(found) == 1 else None)
             if best is None or named.nunique() > best[0]:
                 best = (named.nunique(), sheet, table, column, named)
-    for other in folder.rglob("*"):
+    for other in beside:
         if other.suffix.lower() in (".xlsx", ".xls", ".ods", ".json"):
             notes.append(f"{other.relative_to(folder)} is not read; save a sheet as CSV")
     if best is None or best[0] < max(2, len(paths) / 2):
@@ -256,16 +252,16 @@ def _read_sheet(path: Path) -> pd.DataFrame:
     marked = data[:2] in (b"\xff\xfe", b"\xfe\xff")
     for encoding in ("utf-16",) if marked else ("utf-8-sig", "cp1252"):
         try:
-            text = data.decode(encoding)
+            content = data.decode(encoding)
             break
         except UnicodeError:
             continue
     else:
         return pd.DataFrame()
-    head = text.partition("\n")[0]
+    head = content.partition("\n")[0]
     divider = max("\t;,|", key=head.count)
     try:
-        rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=divider)) if head.count(divider) else []
+        rows = list(csv.reader(io.StringIO(content, newline=""), delimiter=divider)) if head.count(divider) else []
     except csv.Error:
         rows = []
     rows = [row for row in rows if any(cell.strip() for cell in row)]
