@@ -148,6 +148,24 @@ def of_emotions(table: pd.DataFrame, emotions: Sequence[str]) -> pd.DataFrame:
     return table[table["emotion"].isin(emotions)]
 
 
+def of_two_genders(table: pd.DataFrame) -> pd.DataFrame:
+    """Return how many clips of each gender those speakers have whose clips are of both.
+
+    Args:
+        table: A Clips table.
+
+    Returns:
+        Index speaker, sorted, columns female and male; empty if every speaker has one gender.
+
+    Examples:
+        >>> table = pd.DataFrame({"speaker": list("aab"), "gender": ["female", "male", "male"]})
+        >>> of_two_genders(table).loc["a"].to_dict()
+        {'female': 1, 'male': 1}
+    """
+    counts = pd.crosstab(table["speaker"], table["gender"])
+    return counts[(counts > 0).sum(axis=1) > 1]
+
+
 def corpus_of(ids: pd.Series) -> pd.Series:
     """Return the corpus of each clip of the committed tables, whose ids are ``<corpus>/<id>``.
 

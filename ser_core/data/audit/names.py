@@ -1,10 +1,11 @@
-"""What the table of a corpus says of itself that cannot be right, or is told by nothing but its bookkeeping."""
+"""What is odd in the table of a corpus: speakers of two genders, names nearly alike, labels that were left out."""
 
 import difflib
 import re
 
 import pandas as pd
 
+from ser_core.data.clips import of_two_genders
 from ser_core.files import text
 
 _CLOSE = 0.8  # of difflib: surprise and surprised have 0.94, happy and unhappy 0.83, angry and hungry 0.73
@@ -21,13 +22,12 @@ def contradicting_genders(clips: pd.DataFrame) -> list[str]:
         >>> contradicting_genders(pd.DataFrame({"speaker": list("aab"), "gender": ["female", "male", "male"]}))
         ["1 of 2 speakers have clips of both genders, first 'a' (1 female, 1 male)"]
     """
-    known = clips.dropna(subset=["speaker", "gender"])
-    counts = pd.crosstab(known["speaker"], known["gender"])
-    wrong = counts[(counts > 0).sum(axis=1) > 1]
+    wrong = of_two_genders(clips)
     if wrong.empty:
         return []
     first = ", ".join(f"{n} {gender}" for gender, n in wrong.iloc[0].items())
-    return [f"{len(wrong)} of {len(counts)} speakers have clips of both genders, first '{wrong.index[0]}' ({first})"]
+    n_known = clips.dropna(subset=["speaker", "gender"])["speaker"].nunique()
+    return [f"{len(wrong)} of {n_known} speakers have clips of both genders, first '{wrong.index[0]}' ({first})"]
 
 
 def near_equal(clips: pd.DataFrame) -> list[tuple[str, str, str]]:

@@ -78,8 +78,8 @@ def _check_texts(csv: Path, rows: pd.DataFrame, lines: pd.Series) -> list[Proble
     found: list[Problem] = []
     for column in ("emotion", "speaker", "sentence", "session", "clip", "language"):
         values = rows[column].dropna()
-        for value in values.unique():
-            where = lines[values.index[values == value][0]]
+        for first, value in values.drop_duplicates().items():
+            where = lines[first]
             if column != "clip" and text.acts(value):
                 raise SerError(f"{csv}: {where}: {column} '{text.shown(value)}' holds control characters")
             if text.no_value(value):
@@ -90,9 +90,7 @@ def _check_texts(csv: Path, rows: pd.DataFrame, lines: pd.Series) -> list[Proble
                 f"{csv}: the {column}s '{pair[0]}' ({one}) and '{pair[1]}' ({other}) differ only in case, blanks, "
                 f"coding or the format of a number; write them alike"
             )
-    known = rows.dropna(subset=["speaker", "gender"]).groupby("speaker")["gender"]
-    for speaker, genders in known:
-        if genders.nunique() > 1:
-            counts = ", ".join(f"{n} {gender}" for gender, n in genders.value_counts().items())
-            found.append((csv.name, "contradicting gender", f"speaker '{speaker}' has clips of both: {counts}; kept"))
+    for speaker, counts in clips.of_two_genders(rows).iterrows():
+        each = ", ".join(f"{n} {gender}" for gender, n in counts.items())
+        found.append((csv.name, "contradicting gender", f"speaker '{speaker}' has clips of both: {each}; kept"))
     return found
