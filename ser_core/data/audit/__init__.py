@@ -138,11 +138,7 @@ def audit(
         *_duplicates(clips, pairs),
         *_unknown(clips),
         *names.findings(clips),
-        *(
-            ("folds leave out", "note", None, note, None)
-            for note in folds.attrs.get("notes", [])
-            if " are in no " in note
-        ),
+        *_left_out(folds),
         *(voices_of.findings(voices, clips) if voices is not None else ()),
     ]
     findings = pd.DataFrame(rows, columns=["check", "severity", "fold", "detail", "value"])
@@ -150,6 +146,12 @@ def audit(
     order = findings["severity"].map({name: i for i, name in enumerate(SEVERITIES)}).sort_values(kind="stable").index
     title = f"{clips_table.describe(clips)}; protocol '{folds.attrs.get('protocol', 'unknown')}'"
     return Report(title, findings.loc[order].reset_index(drop=True), told, speakers, scores, _described(clips, pairs))
+
+
+def _left_out(folds: pd.DataFrame) -> list[tuple]:
+    """Return a finding for what folds of one's own leave out, which is all that `ser_core.data.splits.read` notes."""
+    own = folds.attrs.get("protocol") == "given"
+    return [("folds leave out", "note", None, note, None) for note in folds.attrs["notes"]] if own else []
 
 
 def _overlaps(clips: pd.DataFrame, folds: pd.DataFrame) -> list[tuple]:
