@@ -45,6 +45,12 @@ def normal(text):
     return str(float(text)) if re.fullmatch(r"\d+(\.\d*)?", text) else text
 
 
+def written(path, header, rows):
+    with path.open("w", newline="", encoding="utf-8") as stream:
+        csv.writer(stream).writerows([header, *rows])
+    return path
+
+
 def scored(ser, path):
     done = ser("score", path, "--resamples", 100)
     if not told("predictions", done):
@@ -64,8 +70,7 @@ def test_a_score_is_that_of_scikit_learn_or_none(ser, tmp_path, rows, kind):
     if kind == ".parquet":
         pd.DataFrame(table, columns=HEADER).replace("", None).to_parquet(path)
     else:
-        with path.open("w", newline="", encoding="utf-8") as stream:
-            csv.writer(stream).writerows([HEADER, *table])
+        written(path, HEADER, table)
     found = scored(ser, path)
     if found is not None:
         truth, answers = ([normal(row[at]) for row in table] for at in (2, 3))
@@ -150,9 +155,7 @@ fold_rows = st.lists(
 
 @given(rows=fold_rows)
 def test_folds_of_ones_own_leave_nothing_out_unseen(tmp_path, rows):
-    path = tmp_path / "folds.csv"
-    with path.open("w", newline="", encoding="utf-8") as stream:
-        csv.writer(stream).writerows([("clip", "fold", "role"), *rows])
+    path = written(tmp_path / "folds.csv", ("clip", "fold", "role"), rows)
     folds = tried("folds", splits.read, path, CLIPS)
     if folds is not None:
         assert len(folds) == len(rows) and set(folds["clip"]) <= set(CLIPS.index)
@@ -183,11 +186,7 @@ own_rows = st.lists(
 
 @given(rows=own_rows)
 def test_every_row_of_ones_own_corpus_is_a_clip_or_a_problem(recordings, rows):
-    path = recordings / "mine.csv"
-    with path.open("w", newline="", encoding="utf-8") as stream:
-        table = csv.DictWriter(stream, fieldnames=rows[0])
-        table.writeheader()
-        table.writerows(rows)
+    path = written(recordings / "mine.csv", rows[0], [row.values() for row in rows])
     reading = tried("own corpora", corpora.local.read, path)
     if reading is not None:
         kept = len(reading.clips)
