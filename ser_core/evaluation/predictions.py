@@ -61,7 +61,7 @@ def load(path: Path | str) -> pd.DataFrame:
     """Read predictions from a CSV or parquet file, without the checks of `ser_core.evaluation.wording`.
 
     Args:
-        path: As for `read`.
+        path: A ``.csv`` or ``.parquet`` file, with the columns as `arrange` names them.
 
     Returns:
         Valid predictions, see `arrange`.
