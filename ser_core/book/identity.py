@@ -30,7 +30,6 @@ class Work:
         doi: The concept DOI, which stands for all versions; None before the first release.
         repository: Address of the repository (``repository-code``); None until there is one.
         pages: Address of the pages (``url``); None if they are where GitHub puts them.
-        branch: The branch that is published.
     """
 
     title: str
@@ -42,7 +41,6 @@ class Work:
     doi: str | None = None
     repository: str | None = None
     pages: str | None = None
-    branch: str = "main"
 
     @property
     def name(self) -> str:
@@ -205,7 +203,7 @@ def colab(work: Work) -> str | None:
         'if "google.colab" in sys.modules:\n'
         f'    get_ipython().system("git clone --quiet --depth 1 {work.repository} /content/{folder}")\n'
         f'    get_ipython().run_line_magic("cd", "/content/{folder}/notebooks")\n'
-        '    get_ipython().run_line_magic("pip", "install --quiet \'/content/' + folder + "[book]'\")\n"
+        f'    get_ipython().run_line_magic("pip", "install --quiet \'/content/{folder}[book]\'")\n'
         f'    sys.path.insert(0, "/content/{folder}")'
     )
 

@@ -19,12 +19,12 @@ from ser_core.errors import SerError
 PDF = "honest-splits.pdf"
 """Name of the whole book as PDF, at the top of the pages."""
 _DESCRIPTION = 200
-# Loaded by the theme on every page: icons that a font of the style sheet has already, and what only the search page
-# needs. With the search tools in it, a page takes itself for that page and marks no hits.
-_NEEDLESS = r"scripts/fontawesome\.js|searchtools\.js|language_data\.js|searchindex\.js"
+# Loaded by the theme on every page. A font of the style sheet has the icons already.
+_ICONS = r"scripts/fontawesome\.js"
+# With the search tools in it, a page takes itself for the search page and marks no hits.
+_SEARCH = r"searchtools\.js|language_data\.js|searchindex\.js"
 # Named by the index of names, or not prose.
 _CODE = (nodes.literal_block, nodes.doctest_block, nodes.raw, desc_signature)
-_SCRIPT = re.compile(rf'\s*<script[^>]* src="[^"]*(?:{_NEEDLESS})[^"]*"></script>')
 
 
 def setup(app) -> dict:
@@ -70,7 +70,7 @@ def _configure(app, config) -> None:
         options |= {"repository_url": work.repository, "use_repository_button": True, "use_issues_button": True}
     if work.site:
         config.html_baseurl = work.site
-    made = " ".join(filter(None, ("Version", work.version, "·" if date(app.srcdir) else "", date(app.srcdir))))
+    made = " · ".join(filter(None, (f"Version {work.version}", date(app.srcdir))))
     options["extra_footer"] = f"<p>{escape(made)}</p>"
 
 
@@ -204,9 +204,8 @@ def _exits(app, work: identity.Work, pagename: str, pathto) -> list[dict]:
     printing = {"type": "javascript", "javascript": "window.print()", "text": "Print", "tooltip": "Print this page"}
     take.append(printing | {"icon": "fas fa-print"})
     if chapter and work.github:
-        place = f"{work.github}/{work.branch}"
-        binder = f"https://mybinder.org/v2/gh/{place}?urlpath=lab/tree/notebooks/{name}.ipynb"
-        colab = f"https://colab.research.google.com/github/{work.github}/blob/{work.branch}/notebooks/{name}.ipynb"
+        binder = f"https://mybinder.org/v2/gh/{work.github}/main?urlpath=lab/tree/notebooks/{name}.ipynb"
+        colab = f"https://colab.research.google.com/github/{work.github}/blob/main/notebooks/{name}.ipynb"
         run = [link("Binder", "Run on Binder", binder, "play"), link("Colab", "Run on Colab", colab, "play")]
     groups = [("Run this page", "rocket", run), ("Download this page", "download", take)]
     return [
@@ -241,12 +240,10 @@ def slim(html: Path) -> None:
         html: Folder of the pages.
     """
     for page in html.rglob("*.html"):
+        needless = _ICONS if page == html / "search.html" else f"{_ICONS}|{_SEARCH}"
         text = page.read_text(encoding="utf-8")
-        # The search page needs the search tools, but not the icons.
-        pattern = re.compile(_SCRIPT.pattern.replace(_NEEDLESS, r"scripts/fontawesome\.js"))
-        fewer = (pattern if page == html / "search.html" else _SCRIPT).sub("", text)
-        if fewer != text:
-            page.write_text(fewer, encoding="utf-8")
+        script = rf'\s*<script[^>]* src="[^"]*(?:{needless})[^"]*"></script>'
+        page.write_text(re.sub(script, "", text), encoding="utf-8")
     static = html / "_static"
     for needless in ("*.map", "fontawesome.js*", "*.ttf"):
         for file in static.rglob(needless):
