@@ -226,7 +226,8 @@ def test_a_citation_file_without_what_is_needed_is_one_line(tmp_path):
 
 
 def test_colab_cell_is_python_and_does_nothing_elsewhere(tmp_path):
-    assert identity.colab(identity.read(ROOT / "CITATION.cff")) is None or "repository-code" in CITATION
+    (tmp_path / "CITATION.cff").write_text(CITATION)
+    assert identity.colab(identity.read(tmp_path / "CITATION.cff")) is None
     (tmp_path / "CITATION.cff").write_text(CITATION + "repository-code: https://github.com/Ada/small\n")
     cell = identity.colab(identity.read(tmp_path / "CITATION.cff"))
     assert "git clone --quiet --depth 1 https://github.com/Ada/small" in cell
