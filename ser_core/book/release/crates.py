@@ -154,7 +154,7 @@ def croissant(name: str, root: Path, work: identity.Work, day: str) -> bytes:
     file = mlc.FileObject(
         id="clips.parquet",
         name="clips.parquet",
-        description="One row a clip.",
+        description="One row per clip.",
         content_url=f"../results/clips/{clips.name}",
         encoding_formats=["application/x-parquet"],
         sha256=files.sha256(clips),
@@ -180,7 +180,7 @@ def croissant(name: str, root: Path, work: identity.Work, day: str) -> bytes:
         date_published=datetime.fromisoformat(day),
         in_language=[about.language],
         distribution=[file],
-        record_sets=[mlc.RecordSet(id="clips", name="clips", description="One record a clip.", fields=fields)],
+        record_sets=[mlc.RecordSet(id="clips", name="clips", description="One record per clip.", fields=fields)],
     )
     if metadata.issues.errors:
         raise SerError(f"Croissant of {name}: {'; '.join(sorted(map(str, metadata.issues.errors)))}")
