@@ -48,7 +48,7 @@ _LONGEST = 1_000  # of an error message, in letters
 
 # Modules of the extras `study` and `features`; what else may be missing comes with `train`.
 _STUDY = ("matplotlib", "seaborn")
-_FEATURES = ("librosa", "noisereduce", "opensmile", "parselmouth", "pyarrow", "requests")
+_FEATURES = ("librosa", "noisereduce", "opensmile", "parselmouth", "pyarrow", "requests", "safetensors")
 
 
 def main() -> None:
@@ -65,6 +65,7 @@ def main() -> None:
         if name == "ser_core":
             raise
         extra = "features" if name in _FEATURES else "study" if name in _STUDY else "train"
+        extra = "demo" if name == "gradio" else extra
         _fail(f"this needs {name}, which is not installed; get it with: pip install 'ser-core[{extra}]'")
     except OSError as error:  # a folder that may not be written to, a disk that is full
         moved = "; SER_CACHE names another cache" if Path(str(error.filename)).is_relative_to(paths.cache()) else ""
@@ -591,6 +592,79 @@ def report(
 
     name = Path(experiment).stem if experiment.endswith(".yaml") else experiment
     _print(experiment_report.html(name), out or paths.results() / "reports" / f"{name}.html")
+
+
+@app.command()
+def predict(
+    recordings: Annotated[
+        list[Path], typer.Argument(metavar="PATH...", help="Recordings, and folders of which every file is tried.")
+    ],
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="whisper-base, if its weights are there; egemaps, which needs none and is worse; a file of `ser "
+            "model`; or the folder of a Run of yours, whose model is fitted now."
+        ),
+    ] = None,
+    window: Annotated[
+        float, typer.Option(min=1, max=30, help="A recording of more than twice this, in s, is cut into such windows.")
+    ] = 5,
+    form: Annotated[str, typer.Option("--format", help="csv or json.")] = "csv",
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write it here in place of standard output.")] = None,
+) -> None:
+    """Predict the emotion of recordings, by window: probabilities, and an answer where the model is sure enough.
+
+    Exit status 1 if a recording could not be predicted, which is said in a line; 2 if none could. It is for research
+    on acted speech, not for judging people.
+    """
+    from ser_core.experiments import models, predicting
+
+    if form not in ("csv", "json"):
+        raise SerError(f"--format is csv or json, not '{form}'")
+    fitted = models.find(model or models.default())
+    table = predicting.predict(recordings, fitted, window_s=window, progress=_bars())
+    wrong = predicting.problems(table)
+    for row in wrong.itertuples():
+        _note(f"{row.path}: {row.note}")
+    n = table["path"].nunique()
+    if len(wrong) == n:
+        raise SerError(f"nothing to predict in {n} file{'s' * (n > 1)}; expected recordings of speech")
+    _print(predicting.as_csv(table) if form == "csv" else predicting.as_json(table, fitted), out)
+    _note(predicting.summary(table, fitted))
+    if len(wrong):
+        raise typer.Exit(1)
+
+
+@app.command()
+def model(
+    run: Annotated[str, typer.Argument(help="A Run of a logistic regression: EXPERIMENT/SYSTEM, or its folder.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The file to write, NAME.safetensors.")],
+) -> None:
+    """Fit the system of a Run on all of its clips and keep it as a file for `ser predict`.
+
+    Its probabilities are calibrated on the test speakers of the Run's folds.
+    """
+    from ser_core.experiments import models, predicting
+    from ser_core.systems import linear
+
+    fitted = models.find(run) if Path(run).is_dir() else models.fit(run)
+    linear.save(fitted, out)
+    _note(f"{fitted.facts['clips']} clips of {fitted.facts['speakers']} speakers; {predicting.trust(fitted)}")
+    print(out)
+
+
+@app.command()
+def demo(
+    model: Annotated[str | None, typer.Option(help="The model that is chosen first, as for `ser predict`.")] = None,
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port; a free one if not given.")] = None,
+    host: Annotated[str, typer.Option(help="Address to listen at; any but the default lets others in.")] = "127.0.0.1",
+) -> None:
+    """Open a page on this computer that hears a recording and shows what a model makes of it; Ctrl-C ends it."""
+    from ser_core.book import demo as page
+
+    with page.serving(model, host=host, port=port) as address:
+        print(f"{address}  (Ctrl-C ends it)", flush=True)
+        page.wait()
 
 
 @app.command()

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
+from scipy import optimize, special
 
 from ser_core.errors import SerError
 from ser_core.evaluation import metrics
@@ -11,6 +12,8 @@ from ser_core.evaluation import metrics
 # EM for class priors: tolerance and maximum number of iterations.
 _CONVERGED = 1e-7
 _MOST_ITERATIONS = 10_000
+# Temperatures that are tried go from one over this to this; probabilities below the least have none of a logarithm.
+_WIDEST, _LEAST = 20.0, 1e-12
 
 
 def probabilities(predictions: pd.DataFrame) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -175,3 +178,102 @@ def _expectation_maximisation(values: np.ndarray, given: np.ndarray) -> np.ndarr
         if np.abs(estimate - before).max() < _CONVERGED:
             break
     return adapted
+
+
+def temperature(predictions: pd.DataFrame) -> float:
+    """Return the temperature that makes probabilities fit the truth best: the least negative log likelihood.
+
+    Source:
+        Guo, Pleiss, Sun and Weinberger, "On calibration of modern neural networks", ICML 2017.
+
+    Args:
+        predictions: See `ser_core.evaluation.metrics.validate`; with ``p_<class>`` columns, of clips that the system
+            was not trained on.
+
+    Returns:
+        Above 1 where the probabilities are too sure, below 1 where they are not sure enough; in [0.05, 20].
+
+    Raises:
+        SerError: If there are no ``p_<class>`` columns.
+
+    Examples:
+        >>> row = {"clip": list("abcd"), "truth": "sad", "prediction": "sad", "p_happy": 0.01, "p_sad": 0.99}
+        >>> sure = pd.DataFrame(row).assign(truth=["sad", "sad", "sad", "happy"])  # right three times in four
+        >>> tempered(sure, temperature(sure))["p_sad"].round(3).tolist()
+        [0.75, 0.75, 0.75, 0.75]
+    """
+    values, names = probabilities(predictions)
+    at = pd.Index(names, dtype="object").get_indexer(pd.Index(predictions["truth"], dtype="object"))
+    scores = np.log(np.maximum(values, _LEAST))
+
+    def loss(log_temperature: float) -> float:
+        scaled = scores / np.exp(log_temperature)
+        return float((special.logsumexp(scaled, axis=1) - scaled[np.arange(len(at)), at]).mean())
+
+    bounds = (-np.log(_WIDEST), np.log(_WIDEST))
+    return float(np.exp(optimize.minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-6}).x))
+
+
+def tempered(predictions: pd.DataFrame, temperature: float) -> pd.DataFrame:
+    """Return predictions with probabilities of another temperature; the answers stay.
+
+    Args:
+        predictions: See `ser_core.evaluation.metrics.validate`; with ``p_<class>`` columns.
+        temperature: Above 0; 1 changes nothing.
+
+    Returns:
+        The predictions.
+
+    Raises:
+        SerError: If there are no ``p_<class>`` columns.
+    """
+    values, names = probabilities(predictions)
+    values = special.softmax(np.log(np.maximum(values, _LEAST)) / temperature, axis=1)
+    return predictions.assign(**{metrics.PROBABILITY + name: values[:, i] for i, name in enumerate(names)})
+
+
+def threshold(predictions: pd.DataFrame, accuracy: float) -> float:
+    """Return the confidence from which on answers are right as often as is asked for.
+
+    Source:
+        Chow, "On optimum recognition error and reject tradeoff", IEEE Transactions on Information Theory 16, 1970.
+
+    Args:
+        predictions: See `ser_core.evaluation.metrics.validate`; with ``p_<class>`` columns.
+        accuracy: Share of right answers among those given, in [0, 1].
+
+    Returns:
+        The lowest confidence such that all predictions of at least this confidence have this accuracy together;
+        infinite if there is none.
+
+    Raises:
+        SerError: If there are no ``p_<class>`` columns.
+
+    Examples:
+        >>> row = {"clip": list("abcd"), "truth": ["sad", "sad", "happy", "happy"], "prediction": "sad"}
+        >>> table = pd.DataFrame(row | {"p_sad": [0.9, 0.8, 0.7, 0.6], "p_happy": [0.1, 0.2, 0.3, 0.4]})
+        >>> threshold(table, 0.6), threshold(table, 1.0)
+        (0.7, 0.8)
+    """
+    values, _ = probabilities(predictions)
+    right = (predictions["prediction"] == predictions["truth"]).astype("float64")
+    by = pd.DataFrame({"confidence": values.max(axis=1), "right": right.to_numpy()}).groupby("confidence")["right"]
+    sums = by.agg(["sum", "size"])[::-1].cumsum()
+    enough = sums.index[sums["sum"] >= accuracy * sums["size"]]
+    return float(enough.min()) if len(enough) else float("inf")
+
+
+def answered(predictions: pd.DataFrame, threshold: float) -> pd.DataFrame:
+    """Return the predictions whose likeliest class has at least a probability.
+
+    Args:
+        predictions: See `ser_core.evaluation.metrics.validate`; with ``p_<class>`` columns.
+        threshold: From `threshold`.
+
+    Returns:
+        Rows of the table.
+
+    Raises:
+        SerError: If there are no ``p_<class>`` columns.
+    """
+    return predictions[probabilities(predictions)[0].max(axis=1) >= threshold]

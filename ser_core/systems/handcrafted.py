@@ -62,6 +62,9 @@ PRAAT31_COLUMNS = (
 )
 """Names of the values of `praat31`, known without librosa, whose import warns in a notebook without widgets."""
 
+# Praat's own range of pitch.
+_LOWEST_HZ, _HIGHEST_HZ = 75.0, 600.0
+
 
 def librosa94(samples: np.ndarray, rate: int) -> dict[str, float]:
     """Return 12 chroma, 60 mel, 20 MFCC, the zero-crossing rate and the spectral centroid, means over frames.
@@ -190,6 +193,32 @@ def praat31(samples: np.ndarray, rate: int) -> dict[str, float]:
         "spec_centroid": common["spec_centroid"],
         **_voice(samples, rate),
     }
+
+
+def pitch(samples: np.ndarray, rate: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the pitch over time by Praat, from 75 to 600 Hz.
+
+    Args:
+        samples: Mono, in [-1, 1], shape (n_samples,).
+        rate: Samples a second.
+
+    Returns:
+        Times in s and pitch in Hz, 0 where there is no voice, each of shape (n_frames,); empty for a recording too
+        short for three periods of 75 Hz.
+
+    Examples:
+        >>> times, hz = pitch(np.sin(2 * np.pi * 200 * np.arange(16_000) / 16_000), 16_000)
+        >>> round(float(np.median(hz)))
+        200
+    """
+    import parselmouth
+
+    if len(samples) / rate < 3 / _LOWEST_HZ:
+        return np.empty(0), np.empty(0)
+    found = parselmouth.Sound(np.asarray(samples, "float64"), sampling_frequency=rate).to_pitch(
+        pitch_floor=_LOWEST_HZ, pitch_ceiling=_HIGHEST_HZ
+    )
+    return found.xs(), found.selected_array["frequency"]
 
 
 def levels(samples: np.ndarray, rate: int) -> dict[str, float]:

@@ -1,7 +1,7 @@
 """Transcripts of clips by Whisper, kept by recording, and the word errors of transcripts."""
 
 from ser_core.systems.transcription.checkpoints import TASKS, Checkpoint, find
-from ser_core.systems.transcription.decoding import FLOOR_DB, SHORTEST_S
+from ser_core.systems.transcription.decoding import FLOOR_DB, SHORTEST_S, hear
 from ser_core.systems.transcription.kept import OPEN, keep
 from ser_core.systems.transcription.transcription import load, summary, transcribe
 from ser_core.systems.transcription.words import wer
@@ -13,6 +13,7 @@ __all__ = [
     "TASKS",
     "Checkpoint",
     "find",
+    "hear",
     "keep",
     "load",
     "summary",

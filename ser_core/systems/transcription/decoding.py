@@ -1,5 +1,6 @@
 """Decoding: what Whisper says of some recordings, and why there are recordings of which it is not asked."""
 
+import functools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +11,7 @@ import pandas as pd
 
 from ser_core.data import audio
 from ser_core.errors import SerError
+from ser_core.systems.transcription import checkpoints
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -121,6 +123,30 @@ def decode(
             rows[sha256] |= heard
     table = pd.DataFrame.from_dict(rows, orient="index", columns=list(TYPES)).astype(TYPES)
     return table.rename_axis("sha256"), unread, wrong
+
+
+def hear(samples: np.ndarray, rate: int, checkpoint: Path) -> dict[str, object]:
+    """Return what Whisper says of a recording that is no file, in a language that it detects.
+
+    Args:
+        samples: Mono, in [-1, 1].
+        rate: Their rate in Hz.
+        checkpoint: Weights in Whisper's own format.
+
+    Returns:
+        ``transcript``, ``language``, ``no_speech_prob`` and ``avg_logprob``.
+
+    Raises:
+        SerError: If there is no such file, or it is no checkpoint.
+    """
+    sounds = {"": audio.resample(np.asarray(samples, "float32"), rate, RATE)}
+    return _hear(_network(checkpoint), sounds, None, "transcribe", WINDOW_S)[""]
+
+
+@functools.cache
+def _network(checkpoint: Path) -> "Whisper":
+    """Return the process's own Whisper."""
+    return checkpoints.network(checkpoints.find(str(checkpoint)), None, "transcribe", progress=False)
 
 
 def _is_empty(file: Path) -> bool:
