@@ -14,7 +14,7 @@ SNAKEMAKE := $(BIN)/snakemake --snakefile workflow/Snakefile --cores $(CORES) --
 export PATH := $(abspath $(BIN)):$(PATH)
 export PYTHONNOUSERSITE := 1
 
-.PHONY: book test runs verify checksums citation notebooks api format release pdf lock clean
+.PHONY: book test runs model space verify checksums citation notebooks api format release pdf lock clean
 
 book: $(ENVIRONMENT)
 	@$(SNAKEMAKE)
@@ -38,6 +38,16 @@ test: $(ALL)
 # Without "--", the target would be one more thing for snakemake to be quiet about.
 runs: $(ALL)
 	@$(SNAKEMAKE) --keep-going -- runs
+
+# The models of `ser predict` and their card, from the Runs of experiments/predict.yaml and predict-unheard.yaml.
+model: $(ALL)
+	$(BIN)/python -m ser_core.book.model_card
+
+# A folder to push to a Space of the Hugging Face Hub, see space/README.md.
+space:
+	rm -rf _build/space && mkdir -p _build/space/results
+	cp space/* _build/space && cp -r ser_core _build/space && cp -r results/models _build/space/results
+	find _build/space -name __pycache__ -prune -exec rm -r {} +
 
 # Folds of committed Runs fitted again by today's code, one of each Run that is cheap; what came out is recorded.
 verify: $(ALL)
