@@ -37,8 +37,8 @@ KEPT_S = 600
 MISUSE = (
     "For research and teaching. The models were trained on actors who play an emotion. They do not hear what a person "
     "feels, and they err with other languages, ages, rooms and microphones. Do not use them to judge, hire, grade, "
-    "watch or diagnose people; in the EU, inferring emotions at work and in education is prohibited (AI Act, article "
-    "5(1)(f))."
+    "watch or diagnose people; in the EU, inferring emotions at work and in education is prohibited, with few "
+    "exceptions (AI Act, article 5(1)(f))."
 )
 
 _TITLES = {"whisper-base": "Whisper base, frozen", "egemaps": "eGeMAPS, hand-made features"}
@@ -60,7 +60,8 @@ _STYLE = """
 .ser .bar { display: grid; grid-template-columns: 6rem 1fr 3.2rem; gap: .6rem; align-items: center; margin: .2rem 0; }
 .ser .bar i { display: block; height: .9rem; background: var(--ser-c1, #0072b2); border-radius: 2px; min-width: 1px; }
 .ser .bar b { font-weight: 400; text-align: right; font-variant-numeric: tabular-nums; }
-.ser .scroll { overflow-x: auto; }
+.ser { min-width: 0; max-width: 100%; }
+.ser .scroll { overflow-x: auto; max-width: calc(100vw - 3rem); }
 .ser table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 .ser th, .ser td { padding: .2rem .6rem; text-align: left; border-bottom: 1px solid var(--ser-grid, #d8dee4); }
 .ser svg { width: 100%; height: auto; min-width: 26rem; }

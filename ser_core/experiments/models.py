@@ -59,7 +59,7 @@ def location(shipped: str) -> Path:
     Args:
         shipped: One of `SHIPPED`.
     """
-    return paths.stored(paths.results() / "models" / f"{shipped}{linear.SUFFIX}")
+    return paths.stored(paths.results() / "models" / shipped / f"model{linear.SUFFIX}")
 
 
 def default() -> str:

@@ -138,10 +138,9 @@ def _rows(path: str, samples: np.ndarray, rate: int, window_s: float) -> list[tu
 def _table(rows: list[dict], model: Linear) -> pd.DataFrame:
     columns = [PROBABILITY + name for name in model.classes]
     order = ["path", "start", "end", "prediction", "likeliest", "confidence", *columns, "status", "note"]
-    table = pd.DataFrame(rows, columns=order)
-    return table.fillna(dict.fromkeys(("prediction", "likeliest", "note"), "")).astype(
-        dict.fromkeys(("start", "end", "confidence", *columns), "float64")
-    )
+    empty = dict.fromkeys(("prediction", "likeliest", "note"), "")
+    numbers = dict.fromkeys(("start", "end", "confidence", *columns), "float64")
+    return pd.DataFrame([empty | row for row in rows], columns=order).astype(numbers)
 
 
 def _read(path: Path) -> tuple[np.ndarray, int]:
