@@ -23,6 +23,9 @@ in education is prohibited, with few exceptions (AI Act, article 5(1)(f)). How i
 accents, rooms and microphones is hardly known; the unheard corpora below are a first look."""
 
 
+_TERMS = {"egemaps": "openSMILE, which computes the features, is for research and non-commercial use. "}
+
+
 def write() -> None:
     """Fit the shipped models again, and write them and their cards into ``results/models``."""
     for name in models.SHIPPED:
@@ -123,7 +126,7 @@ ser predict recordings/ --model {name}
 |---|---|---|
 {chr(10).join(trained)}
 
-The model is under {facts["licence"].upper()}, the strictest of these. Left out: \
+{_TERMS.get(name, "")}The model is under {facts["licence"].upper()}, the strictest of these. Left out: \
 {"; ".join(f"{corpora.info(corpus).short} ({why})" for corpus, why in LEFT_OUT.items())}.
 
 ## Scores
