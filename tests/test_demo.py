@@ -62,7 +62,7 @@ def test_what_is_too_much_or_no_sound_is_removed_and_its_path_kept_back(upload, 
 def test_the_answer_says_what_the_model_says():
     page = demo.answer(voice(4), RATE, toy())
     assert "Acted as: long" in page and "<b>95%</b>" in page  # 1 / (1 + exp(1 - 4))
-    assert "answered 40% of clips, 80% of these rightly" in page and "differ by 10%" in page
+    assert "answered 40% of clips, 80% of these rightly" in page and "confidence by 10 points" in page
     assert "No answer" in demo.answer(voice(4), RATE, toy(threshold=0.99))
     assert 'role="alert"' in demo.answer(np.zeros(RATE, "float32"), RATE, toy())
 

@@ -61,7 +61,8 @@ _STYLE = """
 .ser .bar i { display: block; height: .9rem; background: var(--ser-c1, #0072b2); border-radius: 2px; min-width: 1px; }
 .ser .bar b { font-weight: 400; text-align: right; font-variant-numeric: tabular-nums; }
 .ser { min-width: 0; max-width: 100%; }
-.ser .scroll { overflow-x: auto; max-width: calc(100vw - 3rem); }
+.ser .scroll { overflow-x: auto; max-width: calc(100vw - 4rem); }
+@media (max-width: 40rem) { .gradio-container main, .gradio-container .main { padding: 8px !important; } }
 .ser table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 .ser th, .ser td { padding: .2rem .6rem; text-align: left; border-bottom: 1px solid var(--ser-grid, #d8dee4); }
 .ser svg { width: 100%; height: auto; min-width: 26rem; }
@@ -165,8 +166,8 @@ def _meaning(model: Linear) -> str:
     ending = f" On corpora that had no part in it, {elsewhere}." if elsewhere else ""
     return (
         "A probability is how likely an actor was told to play this emotion, among these "
-        f"{len(model.classes)} and no others, as far as the model can tell. Probabilities and actors' instructions "
-        f"differ by {facts['held_out']['ece']:.0%} on average; {predicting.trust(model)}.{ending}"
+        f"{len(model.classes)} and no others, as far as the model can tell. How often it is right differs from its "
+        f"confidence by {100 * facts['held_out']['ece']:.0f} points on average; {predicting.trust(model)}.{ending}"
     )
 
 
