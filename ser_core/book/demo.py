@@ -61,11 +61,11 @@ _STYLE = """
 .ser .bar i { display: block; height: .9rem; background: var(--ser-c1, #0072b2); border-radius: 2px; min-width: 1px; }
 .ser .bar b { font-weight: 400; text-align: right; font-variant-numeric: tabular-nums; }
 .ser { min-width: 0; max-width: 100%; }
-.ser .scroll { overflow-x: auto; max-width: calc(100vw - 4rem); }
+.ser .scroll { overflow-x: auto; max-width: calc(100vw - 6rem); }
 @media (max-width: 40rem) { .gradio-container main, .gradio-container .main { padding: 8px !important; } }
 .ser table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 .ser th, .ser td { padding: .2rem .6rem; text-align: left; border-bottom: 1px solid var(--ser-grid, #d8dee4); }
-.ser svg { width: 100%; height: auto; min-width: 26rem; }
+.ser svg { width: 100%; height: auto; }
 footer { display: none !important; }
 """
 
