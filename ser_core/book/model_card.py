@@ -54,6 +54,7 @@ def card(name: str, model: Linear) -> str:
             task_name=f"speech emotion recognition, {how}",
             dataset_type=corpus,
             dataset_name=corpora.info(corpus).title,
+            dataset_config=how,  # by which the Hub tells results on one corpus apart
             metric_type="recall",
             metric_name="UAR, mean recall of the classes",
             metric_value=round(found.value, 3),
@@ -107,6 +108,12 @@ def _body(name: str, model: Linear) -> str:
         if model.threshold <= 1
         else "It never answers: there is no confidence at which it is right so often"
     )
+    judgement = (
+        f"The model answers {share(held_out['coverage'])} of clips, and {_share(held_out['accuracy_answered'])} of "
+        f"these rightly; of all clips {share(held_out['accuracy'])} are right."
+        if model.threshold <= 1
+        else f"Of all clips {share(held_out['accuracy'])} are right."
+    )
     return f"""\
 # {spec.title}, logistic regression, four emotions
 
@@ -145,9 +152,7 @@ was trained on the other two. The rule is to answer where {share(facts["accuracy
 right. {rule}.
 
 Judged on each of the three by the temperature and threshold of the other two, the expected calibration error is
-{held_out["ece"]:.3f} ({held_out["ece_before"]:.3f} without temperature). The model answers \
-{share(held_out["coverage"])} of clips, and {_share(held_out["accuracy_answered"])} of these rightly; of all clips \
-{share(held_out["accuracy"])} are right.
+{held_out["ece"]:.3f} ({held_out["ece_before"]:.3f} without temperature). {judgement}
 Corpora that had no part in any of this:
 
 | corpus | ECE without temperature | ECE | right, of all | answered | right, of answered |
