@@ -360,6 +360,9 @@ def test_speakers_of_two_genders_and_names_nearly_alike_are_noted(planted):
     assert names.findings(clips) == []
     assert found[0][3].startswith("1 of 5 speakers have clips of both genders")
     assert "'angry' and 'angryy' may be one" in found[2][3]
+    assert names.near_equal(clips.assign(emotion=["fear", "afraid", *["sad"] * (len(clips) - 2)])) == [
+        ("emotion", "afraid", "fear")
+    ]
 
 
 def test_what_a_harmonisation_leaves_out_is_counted():

@@ -70,6 +70,21 @@ def test_a_sheet_in_a_linked_folder_is_read_as_its_recordings_are(tmp_path):
     assert "notes.json is not read; save a sheet as CSV" in found.notes
 
 
+def test_words_of_two_languages_for_one_emotion_are_one_class(tmp_path):
+    names = [
+        f"发言人{s}_{word}_句子{n}.wav"
+        for s in (1, 2, 3)
+        for word in ("愤怒", "anger", "高兴", "happy")
+        for n in (1, 2)
+    ]
+    found = guessing.guess(folder_of(tmp_path, names))
+    assert found.found == {"emotion": "part 2", "speaker": "part 1", "sentence": "part 3"}
+    assert set(found.table["emotion"]) == {"anger", "happy"}
+    assert "'anger', '愤怒' are taken for one emotion, 'anger'" in found.notes
+    kept = guessing.guess(tmp_path, own_words=True)
+    assert len(set(kept.table["emotion"])) == 4 and any("stay 2 classes" in note for note in kept.notes)
+
+
 def test_one_spelling_a_word_and_letters_are_a_guess(tmp_path):
     names = [f"s{s}_{word}_{n}.wav" for s in (1, 2) for word in ("Happy", "happy", "SAD") for n in (1, 2)]
     found = guessing.guess(folder_of(tmp_path / "a", names))

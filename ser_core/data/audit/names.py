@@ -6,6 +6,7 @@ import re
 import pandas as pd
 
 from ser_core.data.clips import of_two_genders
+from ser_core.data.corpora.words import EMOTIONS, plain
 from ser_core.files import text
 
 _CLOSE = 0.8  # of difflib: surprise and surprised have 0.94, happy and unhappy 0.83, angry and hungry 0.73
@@ -34,7 +35,7 @@ def near_equal(clips: pd.DataFrame) -> list[tuple[str, str, str]]:
     """Return emotions and speakers whose names may be two writings of one, as (column, one, other).
 
     Names of speakers count as near if they differ in punctuation, case or leading zeros; emotions also if nearly all
-    letters are the same.
+    letters are the same, or if they are known words for the same emotion, in one language or two.
 
     Args:
         clips: A Clips table.
@@ -53,7 +54,9 @@ def near_equal(clips: pd.DataFrame) -> list[tuple[str, str, str]]:
     words = sorted(clips["emotion"].dropna().unique())
     for i, one in enumerate(words if len(words) <= 100 else ()):
         for other in words[i + 1 :]:
-            close = difflib.SequenceMatcher(None, text.key(one), text.key(other)).ratio() >= _CLOSE
+            meant = EMOTIONS.get(plain(one))
+            same = meant is not None and meant == EMOTIONS.get(plain(other))
+            close = same or difflib.SequenceMatcher(None, text.key(one), text.key(other)).ratio() >= _CLOSE
             if close and ("emotion", one, other) not in found:
                 found.append(("emotion", one, other))
     return found

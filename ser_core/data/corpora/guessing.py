@@ -320,11 +320,30 @@ def _emotions(
             notes.append(f"'{commonest}' ({spellings.total()} recordings) is no word for an emotion that is known")
         if len(spellings) > 1:
             notes.append(f"{', '.join(map(repr, spellings))} are taken for one word, '{told[word]}'")
+    for meant, same in _alike(spelt, known).items():
+        each = ", ".join(f"'{spelt[word].most_common(1)[0][0]}'" for word in same)
+        if own_words:
+            notes.append(f"{each} all mean {meant} and stay {len(same)} classes; without --own-words they are one")
+            continue
+        # The English word that the corpus itself has, if it has one only; else a class of the same emotion would split.
+        written = {told[word] for word in same if told[word] != meant}
+        one = written.pop() if len(written) == 1 else meant
+        told |= dict.fromkeys(same, one)
+        notes.append(f"{each} are taken for one emotion, '{one}'")
     changed = {next(iter(spelt[word])): new for word, new in told.items() if plain(new) != word}
     if changed:
         words = ", ".join(f"{old} = {new}" for old, new in changed.items())
         notes.append(f"words are read as {words}{'; letters are a guess' if letters else ''}; --own-words keeps them")
     return values.map(lambda value: told[plain(value)], na_action="ignore")
+
+
+def _alike(spelt: Mapping[str, Counter], known: Mapping[str, str]) -> dict[str, list[str]]:
+    """Return each emotion that a corpus has several words for, as one labelled in two languages has, with the words."""
+    groups: dict[str, list[str]] = {}
+    for word in spelt:
+        if word in known:
+            groups.setdefault(known[word], []).append(word)
+    return {meant: same for meant, same in groups.items() if len(same) > 1}
 
 
 def _genders(fields: pd.DataFrame, table: pd.DataFrame, found: dict[str, str], notes: list[str]) -> None:
@@ -344,16 +363,22 @@ def _genders(fields: pd.DataFrame, table: pd.DataFrame, found: dict[str, str], n
     table["gender"] = meant
 
 
+def _named(words: pd.Series, role: str, pattern: re.Pattern) -> float:
+    """Return the share of values that are a word for a role and a number, in English or as the head of a sheet."""
+    heads = words.str.extract(r"^([^\W\d_]+)[ _-]?\d+$")[0].map(COLUMNS)
+    return float((words.str.fullmatch(pattern) | (heads == role)).mean())
+
+
 def _speaker_score(name: str, values: pd.Series, table: pd.DataFrame, place: int) -> float:
     """Return how much a field looks like speakers; 0 and less: not at all."""
     each = values.dropna().unique()
     if not 2 <= len(each) <= len(values) / 2:
         return 0.0
     words = pd.Series([plain(value) for value in each])
-    named = words.str.fullmatch(_SPEAKER).mean() + 0.7 * words.str.fullmatch(_PERSON).mean()
+    named = _named(words, "speaker", _SPEAKER) + 0.7 * words.str.fullmatch(_PERSON).mean()
     crossing = table["emotion"].groupby(values).nunique().mean() / max(table["emotion"].nunique(), 1)
     score = 3 * named + crossing - 0.1 * place + 1.5 * crossing * name.startswith("folder")
-    score -= 3 * words.str.fullmatch(_SENTENCE).mean() * (named < 1)
+    score -= 3 * _named(words, "sentence", _SENTENCE) * (named < 1)
     score += 0.5 * (not words.str.isdecimal().any())
     # Two or three small numbers are takes or intensities.
     return score - 2 * (len(each) < 4 and bool(words.str.isdecimal().all()))
@@ -366,7 +391,7 @@ def _sentence_score(name: str, values: pd.Series, table: pd.DataFrame, place: in
         return 0.0
     said = table["speaker"].groupby(values).nunique().mean() / table["speaker"].nunique()
     words = pd.Series([plain(value) for value in each])
-    return 3 * words.str.fullmatch(_SENTENCE).mean() + 2 * said + min(len(each), 10) / 10 - 2 * (said < 0.5)
+    return 3 * _named(words, "sentence", _SENTENCE) + 2 * said + min(len(each), 10) / 10 - 2 * (said < 0.5)
 
 
 def _choose(
