@@ -23,11 +23,12 @@ def check(predictions: pd.DataFrame) -> None:
         predictions: As from `ser_core.evaluation.predictions.arrange`.
 
     Raises:
-        SerError: If two classes, speakers or clips differ only in case, blanks, Unicode form or the format of a number;
-            a name is blank, ``nan``, or holds characters that act on a terminal; classes are numbers with fractions, or
-            there are more than `MOST_CLASSES` of them; no answer is a class of the truth; a class is never answered,
-            and most answers are no class or one is a word close to it; a clip has two truths or two speakers; or most
-            answers are not the likeliest class by the probabilities beside them.
+        SerError: If two classes, speakers or clips differ only in case, blanks, Unicode form or the format of a
+            number; a column of probabilities names no class; a name is blank, ``nan``, or holds characters that act on
+            a terminal; classes are numbers with fractions, or there are more than `MOST_CLASSES` of them; no answer is
+            a class of the truth; a class is never answered, and most answers are no class or one is a word close to it;
+            a clip has two truths or two speakers; or most answers are not the likeliest class by the probabilities
+            beside them.
 
     Examples:
         >>> table = pd.DataFrame({"clip": ["a", "b"], "truth": ["sad", "happy"], "prediction": ["Sad", "happy"]})
@@ -54,6 +55,8 @@ number; write them alike
             f"the emotion of each clip"
         )
     _check_alike("classes", classes)
+    if PROBABILITY in predictions:
+        raise SerError(f"the column '{PROBABILITY}' names no class; name it as in p_{classes[0]}, or leave it out")
     _check_shared(predictions, set(truth), set(answers))
     _check_alike("clips", predictions["clip"].unique(), text.clip_key)
     if "speaker" in predictions:

@@ -80,16 +80,27 @@ def _json(text: str, where: str) -> pd.DataFrame:
     """Return the table of a JSON list of objects, or of one object a line."""
     try:
         if text.lstrip().startswith("["):
-            rows = json.loads(text)
+            rows = json.loads(text, object_pairs_hook=_once)
         else:
             # Not by splitlines, which also divides at characters that JSON allows within a text.
-            rows = [json.loads(line) for line in text.split("\n") if line.strip()]
+            rows = [json.loads(line, object_pairs_hook=_once) for line in text.split("\n") if line.strip()]
     except (ValueError, RecursionError) as error:
         raise SerError(f"{where}: not valid JSON ({error}); expected an object a line, or a list of objects") from error
     if not rows or not all(isinstance(row, dict) for row in rows):
         raise SerError(f"{where}: expected an object a line, or a list of objects, with a value of each column")
     # As objects, or numbers of a column with a gap would become fractions.
     return pd.DataFrame(rows, dtype="object")
+
+
+def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """Return an object of JSON; json would keep the last of two values of one name."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(
+            f"the name '{next(name for name in names if names.count(name) > 1)}' stands twice in an object"
+        )
+    return found
 
 
 def _folder(path: Path) -> pd.DataFrame:
