@@ -3,6 +3,7 @@
 import os
 import threading
 import time
+import warnings
 
 from ser_core.errors import SerError
 
@@ -26,6 +27,8 @@ def pool(jobs: int):
 
     if jobs == 0:
         raise SerError("0 processes do nothing; give a number of 1 or more, or -1 for one per core")
+    # Loky ends a worker that keeps much memory and starts another, and nothing is lost.
+    warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given")
     ending = {"initializer": end_with, "initargs": (os.getpid(),)}
     return joblib.parallel_config(backend="loky", n_jobs=jobs, inner_max_num_threads=1, **ending)
 
