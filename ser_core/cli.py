@@ -44,6 +44,15 @@ Out = Annotated[Path | None, typer.Option(help="Write the table here, too, as .c
 Corpora = Annotated[Path, typer.Option(envvar="SER_DATA", help="Folder of the corpora; <corpus>/ is made in it.")]
 
 
+def _check_jobs(jobs: int) -> int:
+    """Refuse 0 processes before anything slow."""
+    if jobs == 0:
+        raise SerError("0 processes do nothing; give a number of 1 or more, or -1 for one per core")
+    return jobs
+
+
+Jobs = Annotated[int, typer.Option(callback=_check_jobs, help="Processes; -1 is one per core.")]
+
 _LONGEST = 1_000  # of an error message, in letters
 
 # Modules of the extras `study` and `features`; what else may be missing comes with `train`.
@@ -160,9 +169,20 @@ def _own(csv: str, folder: Path | None, *, kept: bool = False) -> "tuple[str, Pa
     return _own_name(table), Path(csv).parent, table
 
 
-def _check_out(out: Path | None) -> None:
+def _check_target(out: Path | None, *read: str) -> None:
+    """Refuse to write onto a folder, or onto a file that is read; before anything slow."""
+    if out is None:
+        return
+    if out.is_dir():
+        raise SerError(f"{out}: is a folder; name a file in it")
+    if os.path.realpath(out) in map(os.path.realpath, read):
+        raise SerError(f"{out}: is what this command reads; write to another file")
+
+
+def _check_out(out: Path | None, *read: str) -> None:
     if out and out.suffix not in (".csv", ".parquet"):
         raise SerError(f"{out}: a table is written as .csv or .parquet, not as '{out.suffix}'")
+    _check_target(out, *read)
 
 
 def _write_out(table: "pd.DataFrame", stored: Path, out: Path) -> None:
@@ -299,6 +319,7 @@ def audit(
 
     if out:
         auditing.export.check_path(out)
+        _check_target(out, clips, str(folds))
     own = Path(clips).parent if _is_csv(clips) else corpora.folder_of(clips) if corpora.own.is_here(clips) else None
     reading = _read_own(clips) if _is_csv(clips) else None
     whole = reading.clips if reading else corpora.table(clips)
@@ -354,7 +375,7 @@ def split(
     from ser_core.data import corpora, splits
     from ser_core.data.labels import harmonise
 
-    _check_out(out)
+    _check_out(out, clips)
     table = harmonise(_read_own(clips).clips if _is_csv(clips) else corpora.table(clips), labels)
     number = int(n_folds) if n_folds.isdecimal() else n_folds
     made = splits.make(table, protocol, n_folds=number, seed=seed, dev=dev)
@@ -380,7 +401,7 @@ def features(
     from ser_core.systems import features as extraction
 
     extraction.get(extractor)
-    _check_out(out)
+    _check_out(out, corpus)
     table = None
     if _is_csv(corpus):
         corpus, folder, table = _own(corpus, folder)
@@ -434,6 +455,8 @@ def get_weights(
 
     if len(names) > 1 and (source or against):
         raise SerError(f"--from and --against are for one name, not for {len(names)}")
+    if against and not against.exists():
+        raise SerError(f"{against}: no such file or folder; expected official weights to compare with")
     for name in names:
         folder = known.get(name, source=source, to=to, note=_note)
         print(f"{folder}: digest of all tensors {known.KNOWN[name].digest}")
@@ -474,7 +497,7 @@ def transcribe(
     from ser_core.data import clips, corpora
     from ser_core.systems import transcription as transcripts
 
-    _check_out(out)
+    _check_out(out, corpus)
     table = None
     if _is_csv(corpus):
         if keep:
@@ -507,7 +530,7 @@ def run(
     experiment: Annotated[Path, typer.Argument(help="An experiment file, such as experiments/ladder.yaml.")],
     only: Annotated[str, typer.Option(help="Only systems whose name contains this.")] = "",
     system: Annotated[list[str] | None, typer.Option(help="Only the system of this name; may be repeated.")] = None,
-    jobs: Annotated[int, typer.Option(help="Processes; -1 is one per core.")] = -1,
+    jobs: Jobs = -1,
 ) -> None:
     """Make the Runs of an experiment that are missing or out of date; goes on where it was stopped."""
     from ser_core.experiments import configuration, runner
@@ -529,7 +552,7 @@ def study(
         typer.Option("--features", help="Feature set; may be repeated. eGeMAPS, and Whisper if its weights are there."),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="The report; results/reports/study-NAME.html if not given.")] = None,
-    jobs: Annotated[int, typer.Option(help="Processes; -1 is one per core.")] = -1,
+    jobs: Jobs = -1,
 ) -> None:
     """Study a corpus of your own: card, audit, scores on known and on new speakers, pictures, one HTML report.
 
@@ -538,6 +561,7 @@ def study(
     from ser_core import files, paths
     from ser_core.experiments import study as studies
 
+    _check_target(out, csv)
     for row in (experiment := studies.prepare(Path(csv), feature_set or (), progress=_bars())).refused.itertuples():
         _note(f"refused: {row.corpus} {row.what}: {row.reason}")
     _note(f"{experiment.name}: features and Runs")
@@ -564,7 +588,7 @@ def transfer(
     ] = None,
     feature_set: Annotated[str, typer.Option("--features", help="Feature set.")] = "egemaps",
     labels: Annotated[str, typer.Option(help="Label harmonisation: the words that both corpora share.")] = "common4",
-    jobs: Annotated[int, typer.Option(help="Processes; -1 is one per core.")] = -1,
+    jobs: Jobs = -1,
 ) -> None:
     """Train on a corpus of the book and test on your own, and back."""
     from ser_core.experiments import own_transfer, runner
@@ -591,6 +615,7 @@ def report(
     from ser_core.book import experiment_report
 
     name = Path(experiment).stem if experiment.endswith(".yaml") else experiment
+    _check_target(out, experiment)
     _print(experiment_report.html(name), out or paths.results() / "reports" / f"{name}.html")
 
 
@@ -677,7 +702,7 @@ def verify(
     max_seconds: Annotated[
         float, typer.Option(min=0, help="Leave out Runs a fold of which takes longer; 0 for none.")
     ] = 60,
-    jobs: Annotated[int, typer.Option(help="Processes; -1 is one per core.")] = -1,
+    jobs: Jobs = -1,
     record: Annotated[
         Path | None, typer.Option(help="Append what came out to this file, such as results/verified.jsonl.")
     ] = None,
@@ -732,6 +757,7 @@ def score(
     from ser_core.evaluation.predictions import read
 
     _check_form(form)
+    _check_target(out, predictions)
     table, options = (
         read(predictions, _pairs("--column", column or ()), _note),
         {"n_resamples": resamples, "level": level},
@@ -758,6 +784,7 @@ def compare(
     from ser_core.evaluation.predictions import read
 
     _check_form(form)
+    _check_target(out, first, second)
     given = _pairs("--column", column or ())
     tables = [read(path, given, _note) for path in (first, second)]
     for path, table in zip((first, second), tables, strict=True):

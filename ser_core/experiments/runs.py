@@ -200,9 +200,11 @@ def names(experiment: str | None = None) -> list[str]:
         experiment: Only this experiment's; all if None.
 
     Raises:
-        SerError: If there are none.
+        SerError: If there are none, or the name is a path or a pattern.
     """
     root = paths.results() / "runs"
+    if experiment and (experiment in (".", "..") or set(experiment) & set("/\\*?[")):
+        raise SerError(f"'{experiment}' is no name of an experiment; expected one of the folders in {root}")
     there = sorted(root.glob(f"{experiment or '*'}/*/run.json"))
     if not there:
         raise SerError(f"no Runs under {root / (experiment or '')}; make them with: ser run experiments/<name>.yaml")
