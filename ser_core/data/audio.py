@@ -146,19 +146,24 @@ def _reason(error: Exception) -> str:
     return re.sub(r"^Error opening \d+: ", "", str(error).splitlines()[0])
 
 
+# First bytes of a file of chunks -> order of the bytes of a length, name of the chunk of sound.
+_FORMS = {(b"RIFF", b"WAVE"): ("little", b"data")}
+_FORMS |= {(b"FORM", kind): ("big", b"SSND") for kind in (b"AIFF", b"AIFC")}
+
+
 def _lacking(path: Path) -> tuple[int, int] | None:
-    """Return how many bytes of sound a WAV file has and should have, None if all are there.
+    """Return how many bytes of sound a WAV or AIFF file has and should have, None if all are there.
 
     What writes to a pipe does not know the length and says 0 or 0xFFFFFFFF.
     """
     size = path.stat().st_size
     with path.open("rb") as stream:
         head = stream.read(12)
-        if head[:4] != b"RIFF" or head[8:] != b"WAVE":
+        if (form := _FORMS.get((head[:4], head[8:]))) is None:
             return None
         while len(chunk := stream.read(8)) == 8:
-            length = int.from_bytes(chunk[4:], "little")
-            if chunk[:4] == b"data":
+            length = int.from_bytes(chunk[4:], form[0])
+            if chunk[:4] == form[1]:
                 there = size - stream.tell()
                 # Some writers count the byte that makes the length even.
                 return (there, length) if 0 < length < 0xFFFFFF00 and there < length - 1 else None
