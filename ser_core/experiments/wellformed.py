@@ -89,6 +89,8 @@ def check_fusion(path: Path, name: str, fusion: dict) -> None:
     for member in fusion["members"]:
         if not _MEMBER.fullmatch(member):
             raise SerError(f"{path}: fusion '{name}': the member {_short(member)} is no <experiment>/<system>")
+        if fusion["members"].count(member) > 1:
+            raise SerError(f"{path}: fusion '{name}': the member {_short(member)} stands twice, and would count twice")
     if not isinstance(fusion["rule"], str):
         raise SerError(f"{path}: fusion '{name}': 'rule' must be a name, not {_short(fusion['rule'])}")
 
