@@ -79,6 +79,9 @@ def test_a_run_is_what_scikit_learn_gives_fold_by_fold(write):
         assert ours.to_dict() == expected.to_dict()
     assert run.predictions["truth"].tolist() == clips.loc[run.predictions["clip"], "emotion"].tolist()
     assert not (path / ".parts").exists()
+    (path / ".parts").mkdir()  # as a kill leaves it that comes after the Run was written
+    assert runner.run(configuration.load(write()), jobs=1, progress=False) == []
+    assert not (path / ".parts").exists()
     info = run.info
     assert info["cell"]["protocol"] == "speaker"
     assert {"python", "scikit-learn", "numpy"} <= set(info["versions"])

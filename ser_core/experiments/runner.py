@@ -53,7 +53,12 @@ def kind_of(system: System) -> str:
 def _part(experiment: str, system: System, seed: int, fold: int, key: str) -> Path:
     # With the code, so that no Run is joined from parts that were made by different code.
     made_by = files.digest(key, keys.code_of(system))
-    return runs.folder(experiment, system.folder) / ".parts" / f"{made_by}-{seed}-{fold}.parquet"
+    return _parts(experiment, system) / f"{made_by}-{seed}-{fold}.parquet"
+
+
+def _parts(experiment: str, system: System) -> Path:
+    """Return the folder of what a Run is made of, which is there as long as the Run is not whole."""
+    return runs.folder(experiment, system.folder) / ".parts"
 
 
 def _writes() -> bool:
@@ -185,9 +190,16 @@ def run(
         raise SerError(f"no system of '{experiment.name}' contains '{only}'; the first is '{there[0]}'")
     if unknown := sorted(set(systems) - set(there)):
         raise SerError(f"no system of '{experiment.name}' is called '{unknown[0]}'; the first is '{there[0]}'")
-    names = [f"{experiment.name}/{system.folder}" for system, _ in pending(experiment, only, systems)]
+    waiting = {system.folder for system, _ in pending(experiment, only, systems)}
+    # What was killed after it had written a Run left the parts that it is made of.
+    left = {system.folder for system in experiment.systems if _parts(experiment.name, system).is_dir()}
+    chosen = {name for name in there if only in name and (not systems or name in systems)}
+    names = [f"{experiment.name}/{name}" for name in waiting | (left & chosen)]
     with _held(names, note) if _writes() else contextlib.nullcontext():
         todo = list(pending(experiment, only, systems, note))
+        for system in experiment.systems if _writes() else ():
+            if system.folder in left & chosen - {one.folder for one, _ in todo}:
+                shutil.rmtree(_parts(experiment.name, system), ignore_errors=True)
         tasks = [
             (experiment.name, system, seed, fold, key)
             for system, key in todo

@@ -85,6 +85,9 @@ def extract(
     try:
         tables.load(corpus, extractor, clips)
         if corpus != punjabi.CORPUS or punjabi.is_current(tables.location(corpus, extractor), folder):
+            if _partial(corpus, extractor):
+                with files.alone(f"features {corpus} {extractor}"):
+                    _forget(corpus, extractor)
             return tables.location(corpus, extractor)
     except SerError:
         pass  # not there, or not as it should be: make it
@@ -130,9 +133,19 @@ def _make(
     _raise(corpus, extractor, problems)
     table = pd.concat([files.read_parquet(partial / name, index="clip") for name in chunks])
     path = tables.save(table, corpus, spec, clips, packages=versions)
-    for left in partial.parent.glob(f"{corpus}.{extractor}.*"):  # also what other parameters or clips left behind
-        shutil.rmtree(left)
+    _forget(corpus, extractor)
     return path
+
+
+def _partial(corpus: str, extractor: str) -> list[Path]:
+    """Return the folders of chunks of a feature set, also those that other parameters or clips left behind."""
+    return list((paths.cache() / "partial").glob(f"{corpus}.{extractor}.*"))
+
+
+def _forget(corpus: str, extractor: str) -> None:
+    """Remove the chunks of a feature set that is whole; a kill may have come before it."""
+    for left in _partial(corpus, extractor):
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def _encode(corpus: str, spec: Extractor, clips: pd.DataFrame, folder: Path | None, progress: bool) -> Path:
