@@ -14,7 +14,7 @@ SNAKEMAKE := $(BIN)/snakemake --snakefile workflow/Snakefile --cores $(CORES) --
 export PATH := $(abspath $(BIN)):$(PATH)
 export PYTHONNOUSERSITE := 1
 
-.PHONY: book test runs model space verify checksums citation notebooks api format release pdf lock clean
+.PHONY: book test runs model space verify checksums citation notebooks api format release pdf lock clean kills
 
 book: $(ENVIRONMENT)
 	@$(SNAKEMAKE)
@@ -52,6 +52,10 @@ space:
 # Folds of committed Runs fitted again by today's code, one of each Run that is cheap; what came out is recorded.
 verify: $(ALL)
 	$(BIN)/ser verify --record results/verified.jsonl
+
+# Commands are killed at random moments and resumed; what came of it goes into tests/kills.csv.
+kills: $(ALL)
+	$(BIN)/python tests/kills.py
 
 # After a change below results/: the list of checksums that the tests hold it against.
 checksums: $(ENVIRONMENT)

@@ -105,6 +105,21 @@ def test_executed_chapter_says_how_it_was_made(tmp_path):
     assert facts["parameters"] == {"n": 2} and len(facts["cell_seconds"]) == 2 and facts["peak_mib"] > 10
     page = chapters.status([output])
     assert "[01_a](01_a.ipynb)" in page and "n = 2" in page and facts["code"] in page
+    for title, name, column in (("Bad input", "fuzz/counts.csv", "inputs"), ("Sudden ends", "kills.csv", "kills")):
+        counts = pd.read_csv(ROOT / "tests" / name)
+        assert f"## {title}" in page and f" {counts[column].sum()} " in page
+
+
+def test_a_file_of_an_older_time_is_another_content(tmp_path):
+    path, read = chapter(tmp_path, "01_a", "n = 1", inputs="[results]"), tmp_path / "results" / "a.txt"
+    read.parent.mkdir()
+    read.write_text("1")
+    before = chapters.read(path).content()
+    assert chapters.read(path).content() == before
+    chapters._sha256.cache_clear()
+    read.write_text("2")
+    os.utime(read, (1, 1))
+    assert chapters.read(path).content() != before
 
 
 def test_code_is_formatted_and_prose_is_kept(tmp_path):

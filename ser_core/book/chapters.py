@@ -1,6 +1,7 @@
 """How a chapter is executed: a text notebook, papermill, and one clear line for what went wrong in which cell."""
 
 import copy
+import functools
 import hashlib
 import importlib.metadata
 import platform
@@ -83,6 +84,14 @@ class Chapter:
             files += [path] if path.is_file() else [file for file in path.rglob("[!.]*") if file.is_file()]
         return sorted(file.relative_to(self.root) for file in files)
 
+    def content(self) -> str:
+        """Return 16 hex digits that change when a byte of the chapter, of what it declares or of the package does.
+
+        Times alone would pass over a file that another of an older time replaces, as ``rsync --archive`` leaves it.
+        """
+        names = [self.path.resolve().relative_to(self.root), *self.inputs()]
+        return files.digest(glue.package_hash(), [(str(name), _sha256(self.root / name)) for name in names])
+
     def paired(self) -> str:
         """Return the text of the ``.ipynb`` beside the chapter: the same cells, no outputs, always the same bytes.
 
@@ -93,6 +102,12 @@ class Chapter:
             first = nbformat.v4.new_code_cell(fetching, id="colab", metadata={"tags": ["remove-cell"]})
             notebook.cells = [first, *notebook.cells]
         return _written(notebook)
+
+
+@functools.cache
+def _sha256(path: Path) -> str:
+    """Return the digest of a file, once a process: chapters share what they read."""
+    return files.sha256(path)
 
 
 def _written(notebook: NotebookNode) -> str:
@@ -313,7 +328,7 @@ def status(executed: Iterable[Path]) -> str:
     table = glue.markdown(pd.DataFrame(rows), ".1f")
     listed = ", ".join(f"{name} {version}" for name, version in versions.items())
     page = f"# Execution status\n\nEvery chapter of this build, as it was executed.\n\n{table}\n\nWith {listed}.\n"
-    return f"{page}\n## Verification of the Runs\n\n{verified()}"
+    return f"{page}\n## Verification of the Runs\n\n{verified()}{tried()}"
 
 
 def verified() -> str:
@@ -337,6 +352,31 @@ def verified() -> str:
         "`results/verified.jsonl`). Where a fit was cut off before it converged, another processor stands elsewhere: "
         f"such a fold is neither verified nor wrong.\n\n{glue.markdown(pd.DataFrame(columns))}\n"
     )
+
+
+def tried() -> str:
+    """Return how bad input and sudden ends were tried and what came of it, as MyST; empty without the folder of tests.
+
+    The tables are written by the fuzz tests and by ``make kills``.
+    """
+    tests, parts = paths.repository() / "tests", []
+    if (tests / "fuzz/counts.csv").is_file():
+        counts = pd.read_csv(tests / "fuzz/counts.csv").rename(columns=str.capitalize)
+        n, refused, accepted, wrong = (int(counts[name].sum()) for name in ("Inputs", "Refused", "Accepted", "Wrong"))
+        parts.append(
+            f"\n## Bad input\n\n`pytest tests/fuzz` tries {n} inputs, written by hand or made up by hypothesis. "
+            f"{refused} are refused in one line. {accepted} are accepted, after a look at what was made of them or "
+            f"what was said of them. {wrong} end in another way.\n\n{glue.markdown(counts)}\n"
+        )
+    if (tests / "kills.csv").is_file():
+        kills = pd.read_csv(tests / "kills.csv").rename(columns=str.capitalize)
+        n, resumed, same = (int(kills[name].sum()) for name in ("Kills", "Resumed", "Identical"))
+        parts.append(
+            f"\n## Sudden ends\n\n`make kills` ends commands by SIGKILL at random moments, {n} times, and starts them "
+            f"again. Of {resumed} results, {same} are those of an undisturbed command, byte for byte but for facts "
+            f"such as times.\n\n{glue.markdown(kills)}\n"
+        )
+    return "".join(parts)
 
 
 app = typer.Typer(help="Execute chapters and keep their .ipynb in step.", pretty_exceptions_enable=False)

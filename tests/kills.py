@@ -1,0 +1,187 @@
+"""Kill long commands at random moments by SIGKILL, resume them, and compare with what an undisturbed one makes.
+
+`make kills` writes what came out into kills.csv. It takes a quarter of an hour of two idle cores, so it is none of the
+tests.
+"""
+
+import argparse
+import csv
+import hashlib
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from ser_core.data import synthetic
+
+ROOT = Path(__file__).resolve().parent.parent
+COUNTS = Path(__file__).with_name("kills.csv")
+SER = (sys.executable, "-m", "ser_core.cli")
+EXPERIMENT = """\
+name: kills
+question: Is a Run that was interrupted the same as one that was not?
+corpora: [../../recordings/mine.csv]
+protocols: [clip, speaker]
+folds: 2
+"""
+CLASSICAL = "features: [egemaps]\nmodels: [logreg, knn]\n"
+NETWORKS = "recipe: {trim: true, patience: 4}\nnetworks: {a: {encoder: cnn1d-librosa94, epochs: 4}}\n"
+TIMES = ("made", "measured", "finished", "seconds", "cell_seconds", "peak_mib", "papermill", "execution")
+"""Facts of the machine and the day, which no two executions share."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A command that is killed: its name, its words, the folder it runs in, and that which holds what it makes."""
+
+    name: str
+    words: tuple[str, ...]
+    before: tuple[tuple[str, ...], ...] = ()
+    within: Path | None = None
+
+
+def jobs() -> list[Job]:
+    chapter = (sys.executable, "-m", "ser_core.book.chapters", "run", "notebooks/92_benchmarks.md", "-o", "{made}")
+    init = (*SER, "init", "{made}", "--corpus", "{root}/recordings/mine.csv")
+    features = (*SER, "features", "../recordings/mine.csv", "egemaps")
+    return [
+        Job("ser run, classifiers", (*SER, "run", "experiments/classical.yaml", "--jobs", "2"), (init, features)),
+        Job("ser run, a network", (*SER, "run", "experiments/networks.yaml", "--jobs", "2"), (init, features)),
+        Job("ser study", (*SER, "study", "../recordings/mine.csv", "--features", "levels"), (init,)),
+        Job("a chapter of the book", chapter, within=ROOT),
+    ]
+
+
+def without_times(value: object) -> object:
+    if isinstance(value, dict):
+        return {name: without_times(one) for name, one in value.items() if name not in TIMES}
+    return [without_times(one) for one in value] if isinstance(value, list) else value
+
+
+def state(folder: Path) -> dict[str, str]:
+    """Return the digest of every file below a folder; facts such as times do not count, nor do locks."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and "locks" not in path.parts:
+            content = path.read_bytes()
+            if path.suffix in (".json", ".ipynb"):
+                content = json.dumps(without_times(json.loads(content)), sort_keys=True).encode()
+            found[path.relative_to(folder).as_posix()] = hashlib.sha256(content).hexdigest()
+    return found
+
+
+class Bench:
+    """A folder with recordings, and beside them as many working folders as there are rounds."""
+
+    def __init__(self, root: Path, seed: int):
+        self.root, self.random, self.n = root, random.Random(seed), 0
+        synthetic.corpus(root / "recordings", speakers=6, sentences=2, seed=1, copies=["gain"])
+        (root / "recordings/clips.csv").rename(root / "recordings/mine.csv")
+        self.environment = {name: value for name, value in os.environ.items() if not name.startswith("SER_")}
+        self.environment |= {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+
+    def start(self, job: Job, words: tuple[str, ...], made: Path) -> subprocess.Popen:
+        given = [word.format(made=made, root=self.root) for word in words]
+        environment = self.environment | {"SER_CACHE": str(made / ".cache")}
+        where = job.within or (made if made.is_dir() else self.root)
+        log = (self.root / "log").open("ab")
+        return subprocess.Popen(given, cwd=where, env=environment, stdout=log, stderr=log, start_new_session=True)
+
+    def finish(self, job: Job, words: tuple[str, ...], made: Path) -> None:
+        if (done := self.start(job, words, made)).wait():
+            lines = (self.root / "log").read_text(encoding="utf-8", errors="replace").splitlines()
+            raise SystemExit(
+                f"{job.name}: {' '.join(done.args)} ended with {done.returncode}\n" + "\n".join(lines[-20:])
+            )
+
+    def fresh(self, job: Job) -> Path:
+        """Return a new folder in which nothing of the command is done yet."""
+        self.n += 1
+        made = self.root / f"made-{self.n}"
+        template = self.root / f"template {job.name}"
+        if not template.is_dir():
+            for words in job.before:
+                self.finish(job, words, template)
+            template.mkdir(exist_ok=True)
+            for name, rest in (("classical", CLASSICAL), ("networks", NETWORKS)):
+                if job.before:
+                    text = EXPERIMENT.replace("kills", name) + rest
+                    (template / "experiments" / f"{name}.yaml").write_text(text, encoding="utf-8")
+        shutil.copytree(template, made)
+        return made
+
+    def killed(self, job: Job, made: Path, seconds: float, *, alone: bool) -> bool:
+        """Start the command and kill it after some seconds; return whether it had not ended before."""
+        process = self.start(job, job.words, made)
+        try:
+            process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            # The parent alone, as a memory that is full does, or with its workers, as the end of a session does.
+            process.kill() if alone else os.killpg(process.pid, signal.SIGKILL)
+        if process.wait() not in (0, -signal.SIGKILL):
+            raise SystemExit(f"{job.name}: ended with {process.returncode}; see {self.root / 'log'}")
+        return process.returncode != 0
+
+    def tried(self, job: Job, kills: int) -> dict:
+        """Kill a command so many times, one to three times before it may end; return what came out."""
+        made = self.fresh(job)
+        started = time.monotonic()
+        self.finish(job, job.words, made)
+        seconds, undisturbed = time.monotonic() - started, state(made)
+        row = {"command": job.name, "kills": 0, "resumed": 0, "identical": 0}
+        while row["kills"] < kills:
+            made, left = self.fresh(job), self.random.randint(1, 3)
+            before = row["kills"]
+            while left and row["kills"] < kills:
+                after, alone = self.random.uniform(0.1, 1) * seconds, self.random.random() < 0.4
+                if not self.killed(job, made, after, alone=alone):
+                    break
+                row["kills"], left = row["kills"] + 1, left - 1
+            self.finish(job, job.words, made)
+            if row["kills"] == before:
+                continue
+            found = state(made)
+            differ = {name for name in {*found, *undisturbed} if found.get(name) != undisturbed.get(name)}
+            row["resumed"], row["identical"] = row["resumed"] + 1, row["identical"] + (not differ)
+            if differ:
+                print(f"{job.name}, {made}: {len(differ)} files differ: {', '.join(sorted(differ)[:5])}", flush=True)
+            else:
+                shutil.rmtree(made)
+        print(row, f"{seconds:.0f} s undisturbed", flush=True)
+        return row
+
+
+def record(row: dict) -> dict:
+    """Write what came out of a command into the table, in place of what it says of that command."""
+    rows = list(csv.DictReader(COUNTS.open(encoding="utf-8"))) if COUNTS.is_file() else []
+    rows = sorted([*(one for one in rows if one["command"] != row["command"]), row], key=lambda one: one["command"])
+    with COUNTS.open("w", newline="", encoding="utf-8") as stream:
+        table = csv.DictWriter(stream, row, lineterminator="\n")
+        table.writeheader()
+        table.writerows(rows)
+    return row
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--kills", type=int, default=10, help="of each command")
+    options.add_argument("--seed", type=int, default=0)
+    options.add_argument("--only", default="", help="commands whose name contains this; the rows of others stay")
+    given = options.parse_args()
+    root = Path(tempfile.mkdtemp(prefix="kills-"))
+    bench = Bench(root, given.seed)
+    rows = [record(bench.tried(job, given.kills)) for job in jobs() if given.only in job.name]
+    if any(row["identical"] < row["resumed"] for row in rows):
+        raise SystemExit(f"what differs is in {root}")
+    shutil.rmtree(root)
+
+
+if __name__ == "__main__":
+    main()
