@@ -564,6 +564,8 @@ def study(
     _check_target(out, csv)
     for row in (experiment := studies.prepare(Path(csv), feature_set or (), progress=_bars())).refused.itertuples():
         _note(f"refused: {row.corpus} {row.what}: {row.reason}")
+    if not feature_set and not {system.features for system in experiment.systems} & set(studies.WHISPER.values()):
+        _note("without Whisper, whose weights are not here; get them by: ser weights get whisper-base")
     _note(f"{experiment.name}: features and Runs")
     studies.run(experiment, jobs=jobs, progress=_bars(), note=_note)
     _note("audit, learning curve and importance")

@@ -100,12 +100,13 @@ def test_the_page_stands_alone_and_escapes_names(inside, html):
         "How many more speakers?",
     ):
         assert heading in html
-    assert f"UAR {inside[2].interval('speaker').text()}" in html
+    assert f"UAR {inside[2].interval('speaker').text()} with eGeMAPS." in html
 
 
 def test_the_command_writes_the_same_report_again_and_says_what_may_be_claimed(inside, ser, html):
     done = ser("study", NAME, "--jobs", 1)
     assert done.code == 0, done.err
+    assert "without Whisper, whose weights are not here" in done.err
     assert "may not be claimed:" in done.out and done.out.strip().endswith("results/reports/study-mine.html")
     assert (inside[0] / "results/reports/study-mine.html").read_text() == html
     page = inside[0] / "results/reports/plain.html"

@@ -76,15 +76,23 @@ def _figure(figure: object, name: str, alt: str) -> str:
 def _answer(found: Study) -> Iterator[str]:
     new, known = found.interval(NEW), found.interval(KNOWN)
     if new is not None:
-        yield page.text(f"Speakers who were not trained on: UAR {new.text()}.")
+        yield page.text(f"Speakers who were not trained on: UAR {new.text()}{_by(found, NEW)}.")
     if known is not None:
-        yield page.text(f"Clips divided at random, so that speakers are known: UAR {known.text()}.")
+        yield page.text(f"Clips divided at random, so that speakers are known: UAR {known.text()}{_by(found, KNOWN)}.")
     may, not_ = study.claims(found)
     if may:
         yield page.heading("What may be claimed", 3)
         yield page.box([page.listing(may)], "good")
     yield page.heading("What may not be claimed", 3)
     yield page.box([page.listing(not_)], "warn")
+
+
+def _by(found: Study, protocol: str) -> str:
+    """Return by which feature set the score of a protocol is, and that it was chosen if there are several."""
+    titles = study.titles(found)
+    name = found.scores.set_index("run").at[found.run(protocol), "features"]
+    others = f", the best of {len(titles)} feature sets and so a little high" if len(titles) > 1 else ""
+    return f" with {titles[name]}{others}"
 
 
 def _card(found: Study) -> Iterator[str]:
@@ -175,7 +183,7 @@ def _scores(found: Study) -> Iterator[str]:
         yield page.box([page.text("It cannot be measured: one of the two divisions is not possible here.")], "warn")
     yield page.heading("Floors", 3)
     for protocol, table in found.floors.items():
-        shown = table[table["reason"] == ""][["uar", "wa", "macro_f1"]]
+        shown = table[table["reason"] == ""][["uar", "wa", "macro_f1"]].rename(columns=metrics.LABELS)
         yield page.table(shown, f"{_WAYS[protocol].capitalize()}: what is scored without listening.")
 
 
