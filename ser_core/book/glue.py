@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -16,6 +17,9 @@ from ser_core.book import style
 from ser_core.errors import SerError
 from ser_core.evaluation.comparisons import Difference, p_text
 from ser_core.evaluation.intervals import Interval
+
+if TYPE_CHECKING:
+    from ser_core.book.play import Playable
 
 _INJECTED = "# Parameters"
 """How papermill begins the cell that it puts after the parameters cell."""
@@ -28,6 +32,7 @@ __all__ = [
     "markdown",
     "package_hash",
     "passage",
+    "playable",
     "share",
     "shares",
     "shown",
@@ -242,6 +247,17 @@ def figure(drawing: Figure, key: str, *, alt: str) -> None:
     if len(alt) < 10:
         raise SerError(f"figure '{key}': alt text {alt!r} is too short; say what the figure shows")
     myst_glue(key, style.draw(drawing, name=key, alt=alt))
+
+
+def playable(chart: "Playable") -> None:
+    """Store a chart to play with under its name, for ``{glue}`` on the page that shows it.
+
+    Args:
+        chart: Made by a function of `ser_core.book.play`.
+    """
+    from myst_nb import glue as myst_glue
+
+    myst_glue(chart.name, chart, display=False)
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """The Sphinx extension of the book's pages: who wrote them, how to take them away, and a search of prose."""
 
+import importlib.metadata
 import json
 import os
 import re
@@ -10,15 +11,22 @@ from html import escape, unescape
 from pathlib import Path
 
 import nbformat
+import vl_convert
 from docutils import nodes
 from sphinx.addnodes import desc_signature
 
 from ser_core.book import identity
 from ser_core.errors import SerError
 
+_VEGA = (
+    "/*! Vega, Vega-Lite and Vega-Embed, copyright University of Washington Interactive Data Lab; bundled by "
+    "vl-convert. BSD-3-Clause, whose conditions are in vega.txt. */"
+)
 PDF = "honest-splits.pdf"
 """Name of the whole book as PDF, at the top of the pages."""
 _DESCRIPTION = 200
+# Page -> the script that it alone has.
+_SCRIPTS = {"book/play": "play.js", "book/chapters/06_claims": "ledger.js"}
 # Loaded by the theme on every page. A font of the style sheet has the icons already.
 _ICONS = r"scripts/fontawesome\.js"
 # With the search tools in it, a page takes itself for the search page and marks no hits.
@@ -139,6 +147,8 @@ def _complete(app, pagename: str, templatename: str, context: dict, doctree) -> 
     if pagename == "search":
         for file in ("prose.js", "search.js"):
             app.add_js_file(file, loading_method="defer")
+    if pagename in _SCRIPTS:
+        app.add_js_file(_SCRIPTS[pagename], loading_method="defer")
     groups = [button for button in context.get("header_buttons", ()) if button.get("label") != "download-buttons"]
     context["header_buttons"] = [*_exits(app, work, pagename, context["pathto"]), *groups]
 
@@ -223,6 +233,7 @@ def _finish(app, failure: Exception | None) -> None:
     write_downloads(root / "notebooks", html / "downloads", work)
     prose = json.dumps(dict(sorted(app.ser_prose.items())), ensure_ascii=False)
     (html / "_static" / "prose.js").write_text(f"window.SER_PROSE = {prose};\n", encoding="utf-8")
+    write_vega(html / "_static")
     slim(html)
     if (root / "extra" / PDF).is_file():
         shutil.copyfile(root / "extra" / PDF, html / PDF)
@@ -231,6 +242,19 @@ def _finish(app, failure: Exception | None) -> None:
         start = '<?xml version="1.0" encoding="utf-8"?>\n<urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">\n'
         (html / "sitemap.xml").write_text(start + "\n".join(pages) + "\n</urlset>\n", encoding="utf-8")
         (html / "robots.txt").write_text(f"User-agent: *\nSitemap: {work.site}sitemap.xml\n", encoding="utf-8")
+
+
+def write_vega(folder: Path) -> None:
+    """Write the library that draws the charts to play with, and its licence, as the installed package has them.
+
+    Args:
+        folder: Where to write; see ``book/_static/play.js``.
+    """
+    # In a function, because it names variables that other scripts of a page may use.
+    script = f"{_VEGA}\n(()=>{{{vl_convert.javascript_bundle()}}})();\n"
+    (folder / "vega.js").write_text(script, encoding="utf-8")
+    (licence,) = (file for file in importlib.metadata.files("vl-convert-python") if file.name == "LICENSE")
+    (folder / "vega.txt").write_text(licence.read_text(encoding="utf-8"), encoding="utf-8")
 
 
 def slim(html: Path) -> None:

@@ -111,7 +111,7 @@ def _inline(svg: str, name: str, alt: str) -> str:
     body = svg[svg.index(">", svg.index("<svg")) + 1 : svg.rindex("</svg>")]
     body = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->", "", body, flags=re.DOTALL)
     body = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", body)
-    body = re.sub(r"#[0-9a-f]{6}\b", lambda found: _variable(found[0]), body)
+    body = re.sub(r"#[0-9a-f]{6}\b", lambda found: variable(found[0]), body)
     body = re.sub(r"\s*\n\s*", "\n", body).strip()
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" role="img" '
@@ -120,5 +120,6 @@ def _inline(svg: str, name: str, alt: str) -> str:
     )
 
 
-def _variable(colour: str) -> str:
+def variable(colour: str) -> str:
+    """Return a colour of the palette as the CSS variable that follows the theme; any other as it is."""
     return f"var(--ser-{_VARIABLES[colour]}, {colour})" if colour in _VARIABLES else colour

@@ -28,7 +28,8 @@ def matrix(experiment: str) -> pd.DataFrame:
     Returns:
         One row a Run and tested corpus: ``trained``, the other corpora joined by ``+``; ``tested``; ``run``, the name
         by which `ser_core.experiments.scoring.score` gives the interval; ``protocol``, ``features`` (of a network its
-        name), ``normalisation`` (None of a network); ``uar`` in [0, 1], the mean over seeds.
+        name), ``normalisation`` (None of a network); ``uar`` and the other
+        `ser_core.evaluation.metrics.METRICS`, in [0, 1], means over seeds.
 
     Raises:
         SerError: If there are no Runs, or one has another protocol.
@@ -68,6 +69,7 @@ def within(experiment: str) -> pd.DataFrame:
 
 
 def _transfer(trained: str, tested: str, run: str, cell: dict, predictions: pd.DataFrame) -> dict[str, object]:
+    scores = metrics.scores(predictions)
     return {
         "trained": trained,
         "tested": tested,
@@ -75,7 +77,7 @@ def _transfer(trained: str, tested: str, run: str, cell: dict, predictions: pd.D
         "protocol": cell["protocol"],
         "features": cell.get("features", cell.get("name")),
         "normalisation": cell.get("normalisation"),
-        "uar": metrics.scores(predictions)["uar"],
+        **{name: scores[name] for name in metrics.METRICS},
     }
 
 
