@@ -1,0 +1,118 @@
+"""A finished figure set anew for a phone: the same letters, panels below each other, long words on two lines."""
+
+import itertools
+import textwrap
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.gridspec import GridSpec
+from matplotlib.offsetbox import AnchoredOffsetbox, HPacker, VPacker
+from matplotlib.text import Text
+
+WIDTH = 3.9
+"""Width in inches: as wide as a phone's text, letters come out as large as on a desktop."""
+
+_LONG = 20  # letters of a row's name that fit on one line
+_ROW = 0.31  # inches of a row whose name has two lines
+_LINE = 0.16  # inches of a line of a label
+_STEEP = 60  # degrees of names below cells, which are narrow
+_AROUND = 0.8  # inches above and below rows
+_APART = 2  # pixels between two labels
+
+
+def narrow(figure: Figure) -> None:
+    """Make a figure as narrow as a phone's text: two panels a row, or one where two would be crowded.
+
+    Args:
+        figure: A figure that is finished but for being drawn; it is changed. Panels keep their height, or grow where
+            names of rows take two lines.
+    """
+    panels = [axes for axes in figure.axes if axes.get_subplotspec() is not None]
+    shapes = {axes.get_subplotspec().get_geometry()[:2] for axes in panels}
+    rows, columns = shapes.pop() if len(shapes) == 1 else (1, 1)
+    height = max(figure.get_figheight() / rows, *map(_wrapped_rows, panels), 0)
+    names = [box for box in figure.findobj(AnchoredOffsetbox) if isinstance(box.get_child(), HPacker)]
+    for box in names:  # set when it is known how wide panels are
+        box.set_in_layout(False)
+    for axes in panels:
+        for label in axes.get_xticklabels():
+            if 0 < label.get_rotation() < _STEEP:
+                label.set_rotation(_STEEP)
+    for fewer in range(min(columns, 2), 0, -1):
+        needed = -(-len(panels) // fewer)
+        figure.set_size_inches(WIDTH, height * needed)
+        if fewer < columns:
+            _arrange(figure, panels, needed, fewer)
+        figure.draw_without_rendering()
+        if fewer == 1 or not any(map(_crowded, panels)):
+            break
+    lines = sum(map(_stack, names))
+    for axes in panels:
+        for text in (axes.xaxis.label, axes.title, axes._left_title):
+            lines += _fit(text, axes.bbox.width) / fewer
+    figure.set_figheight(figure.get_figheight() + _LINE * lines)
+
+
+def _wrapped_rows(axes: Axes) -> float:
+    """Put long names of rows on two lines, and return how high the panel is then, in inches; 0 if none was long."""
+    labels, places = axes.get_yticklabels(), axes.get_yticks()
+    names = [label.get_text() for label in labels]
+    if len(names) != len(places) or not any(len(name) > _LONG for name in names):
+        return 0
+    weights = [label.get_fontweight() for label in labels]
+    axes.set_yticks(places, ["\n".join(textwrap.wrap(name, max(_LONG, len(name) // 2 + 3))) for name in names])
+    for label, weight in zip(axes.get_yticklabels(), weights, strict=True):
+        label.set_fontweight(weight)
+    return _ROW * len(names) + _AROUND
+
+
+def _fit(text: Text, width: float) -> int:
+    """Put a text on as many lines as it needs, and return how many that adds."""
+    words, wide = text.get_text(), text.get_window_extent().width
+    if not words or not text.get_visible() or wide <= width:
+        return 0
+    lines = textwrap.wrap(words, max(10, int(len(words) * width / wide)))
+    text.set_text("\n".join(lines))
+    return len(lines) - 1
+
+
+def _stack(names: AnchoredOffsetbox) -> int:
+    """Break names above a panel, see `ser_core.book.figures.names`, that are wider than it; return the lines added."""
+    row, width, lines, used = names.get_child(), names.axes.bbox.width, [[]], 0.0
+    for word in row.get_children():
+        _fit(word.get_children()[0], width)
+        wide = word.get_bbox(names.figure.canvas.get_renderer()).width + row.sep
+        if lines[-1] and used + wide > width:
+            lines, used = [*lines, []], 0.0
+        lines[-1].append(word)
+        used += wide
+    names.set_child(VPacker(children=[HPacker(children=line, sep=row.sep, pad=0) for line in lines], sep=3, pad=0))
+    names.set_in_layout(True)
+    return len(lines) - 1
+
+
+def _arrange(figure: Figure, panels: list[Axes], rows: int, columns: int) -> None:
+    grid = GridSpec(rows, columns, figure=figure)
+    for (row, column), axes in zip(np.ndindex(rows, columns), panels, strict=False):
+        axes.set_subplotspec(grid[row, column])
+    # What panels share is written once a row and once a column, wherever they now are.
+    for number, axes in enumerate(panels):
+        first, last = number % columns == 0, number + columns >= len(panels)
+        beside = [other.get_ylabel() for other in panels if axes.get_shared_y_axes().joined(axes, other)]
+        if len(beside) > 1:
+            axes.tick_params(axis="y", labelleft=first)
+            axes.set_ylabel(max(beside, key=len))
+            axes.yaxis.label.set_visible(first)
+        over = [other.get_xlabel() for other in panels if axes.get_shared_x_axes().joined(axes, other)]
+        if len(over) > 1:
+            axes.tick_params(axis="x", labelbottom=last)
+            axes.set_xlabel(max(over, key=len))
+            axes.xaxis.label.set_visible(last)
+
+
+def _crowded(axes: Axes) -> bool:
+    """Return whether labels below a panel touch."""
+    labels = [label for label in axes.get_xticklabels() if label.get_text() and label.get_visible()]
+    boxes = sorted((label.get_window_extent() for label in labels if not label.get_rotation()), key=lambda box: box.x0)
+    return any(second.x0 - first.x1 < _APART for first, second in itertools.pairwise(boxes))
