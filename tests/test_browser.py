@@ -1,12 +1,15 @@
 """The rendered book in Chromium: by mouse, by keyboard, on a phone, in the dark, on paper."""
 
+import re
 import shutil
 
 import pytest
 import yaml
+from sklearn.metrics import recall_score
 
 from ser_core import paths
 from ser_core.book.release import printing
+from ser_core.experiments import scoring
 
 ROOT = paths.repository()
 HTML = ROOT / "_build" / "html"
@@ -82,6 +85,29 @@ def test_every_page_opens_on_a_phone(visit, scheme):
         assert page.evaluate("document.documentElement.dataset.theme") == scheme
         inks.add(page.evaluate("getComputedStyle(document.documentElement).getPropertyValue('--ser-ink').trim()"))
     assert (wide, hidden, inks) == ([], [], {INKS[scheme]})
+
+
+def test_figures_of_a_phone_fit_and_their_letters_are_readable(visit):
+    page = visit(CHAPTER, width=390, height=844)
+    found = page.evaluate(
+        """() => [...document.querySelectorAll('.ser-figure')].map(figure => {
+            const visible = [...figure.querySelectorAll('svg')].filter(svg => svg.getBoundingClientRect().width);
+            const [shown, ...more] = visible;
+            const box = shown.getBoundingClientRect();
+            const scale = box.width / shown.viewBox.baseVal.width;
+            const sizes = [...shown.querySelectorAll('text')].map(text => parseFloat(getComputedStyle(text).fontSize));
+            return [more.length, box.right <= document.documentElement.clientWidth, Math.min(...sizes) * scale];
+        })"""
+    )
+    assert len(found) > 5
+    assert all(more == 0 and fits and letters >= 9 for more, fits, letters in found), found
+
+
+def test_paper_has_the_wide_figures(visit):
+    page = visit(CHAPTER, width=390, height=844)
+    page.emulate_media(media="print")
+    shown = page.evaluate("[...document.querySelectorAll('.ser-figure svg')].map(one => getComputedStyle(one).display)")
+    assert set(shown[::2]) == {"block"} and set(shown[1::2]) == {"none"}
 
 
 def test_first_columns_stay_when_a_table_scrolls(visit):
@@ -217,3 +243,105 @@ CONTRAST = """() => {
 def test_text_has_contrast(visit, name, scheme):
     """4.5:1, by the formula of WCAG 2.2."""
     assert visit(name, scheme=scheme).evaluate(CONTRAST) == []
+
+
+PLAY = "book/play"
+FIRST, SECOND = "ComParE", "BYOL-S, last block fine-tuned"
+RUNS = {
+    FIRST: "baselines-compare/ravdess.speaker.compare.logreg.train.tuned",
+    SECOND: "byol-finetuning/ravdess.speaker.last",
+}
+
+
+def playing(page, name):
+    """Scroll to a chart to play with, and wait until it can be played with."""
+    play = page.locator(f"#{name}")
+    play.scroll_into_view_if_needed()
+    page.wait_for_selector(f"#{name}[data-ready]")
+    return play
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_a_choice_changes_chart_and_sentence(visit, width):
+    page = visit(PLAY, width=width)
+    assert page.evaluate("typeof vegaEmbed") == "undefined", "Vega is not loaded before it is needed"
+    play = playing(page, "play_ladder")
+    before = play.locator("svg").inner_html()
+    play.get_by_label("Corpus").select_option("EmoDB")
+    said = play.locator("[aria-live]")
+    assert said.inner_text().startswith("EmoDB, ComParE, ") and play.locator("svg").inner_html() != before
+    play.get_by_label("Test sentences are").select_option("new, too")
+    play.get_by_label("Training size").select_option("600 clips")
+    assert said.inner_text().startswith("Not measured")
+    matrix = playing(page, "play_matrix")
+    matrix.get_by_label("Measure").select_option("macro F1")
+    assert matrix.locator("[aria-live]").inner_text().startswith("macro F1, mean")
+    assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+    cut = """() => [...document.querySelectorAll('.ser-chart svg')]
+        .filter(svg => svg.getBoundingClientRect().right > document.documentElement.clientWidth).length"""
+    assert page.evaluate(cut) == 0
+
+
+def test_four_actors_are_chosen_by_keyboard_and_scored_as_by_scikit_learn(visit):
+    page = visit(PLAY)
+    play, chosen = playing(page, "play_actors"), ["03", "08", "21", "24"]
+    for name in chosen:
+        play.get_by_label(name, exact=True).focus()
+        page.keyboard.press("Space")
+    said = play.locator("[aria-live]").inner_text()
+    for label, run in RUNS.items():
+        table = scoring.predictions_of(run)
+        table = table[table["speaker"].isin([f"ravdess/{name}" for name in chosen])]
+        uars = [recall_score(of["truth"], of["prediction"], average="macro") for _, of in table.groupby("seed")]
+        assert f"{label} {'has a UAR of ' * (label == FIRST)}{100 * sum(uars) / len(uars):.1f} %" in said
+    play.get_by_role("button", name="Draw four at random").focus()
+    page.keyboard.press("Enter")
+    assert len(re.search(r"On actors ([\d, ]+),", play.locator("[aria-live]").inner_text())[1].split(", ")) == 4
+    play.get_by_role("checkbox", checked=True).first.click()
+    assert "Choose four actors; 3 are chosen" in play.locator("[aria-live]").inner_text()
+
+
+def test_a_threshold_is_moved_by_keyboard(visit):
+    page = visit(PLAY)
+    play = playing(page, "play_thresholds")
+    play.get_by_role("slider").focus()
+    for _ in range(10):
+        page.keyboard.press("ArrowRight")
+    table = scoring.predictions_of(RUNS[FIRST])
+    kept = table[table.filter(regex="^p_").max(axis=1) >= 0.5]
+    uar = 100 * recall_score(kept["truth"], kept["prediction"], average="macro")
+    said = play.locator("[aria-live]").inner_text()
+    assert "at least 50 %" in said and f"({len(kept):,} of 1,440)" in said and f"UAR of {uar:.1f} %" in said
+
+
+def test_charts_and_the_ledger_are_there_without_scripts(browser):
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto((HTML / f"{PLAY}.html").as_uri())
+    assert page.locator(".ser-chart svg:visible").count() == page.locator(".ser-said:visible").count() == 4
+    page.goto((HTML / f"{LEDGER}.html").as_uri())
+    assert page.locator("table.ser-ledger tbody tr:visible").count() > 100
+    context.close()
+
+
+LEDGER = "book/chapters/06_claims"
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_ledger_is_filtered_by_keyboard(visit, width):
+    page = visit(LEDGER, width=width)
+    rows, said = page.locator("table.ser-ledger tbody tr:visible"), page.get_by_text(re.compile(r"^\d+ of \d+ claims$"))
+    every = rows.count()
+    assert said.inner_text() == f"{every} of {every} claims"
+    page.get_by_label("Verdict").focus()
+    page.keyboard.type("reproduced")
+    verdicts = set(page.locator("table.ser-ledger tbody tr:visible td:nth-child(3)").all_inner_texts())
+    assert verdicts == {"reproduced"} and 0 < rows.count() < every
+    page.get_by_label("Verdict").select_option("all")
+    page.get_by_label("Document").select_option("paper")
+    page.get_by_label("Words").focus()
+    page.keyboard.type("MobileNet")
+    assert 0 < rows.count() < every and said.inner_text() == f"{rows.count()} of {every} claims"
+    assert all("mobilenet" in text.lower() for text in rows.all_inner_texts())
+    box = page.locator("table.ser-ledger").bounding_box()
+    assert box["x"] >= 0 and box["x"] + box["width"] <= width
