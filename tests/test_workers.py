@@ -10,7 +10,7 @@ import pytest
 PARENT = """
 import os, sys, time
 import joblib
-from ser_core.experiments import workers
+from ser_core.systems import workers
 
 def work(folder):
     open(f"{folder}/{os.getpid()}", "w").close()

@@ -17,11 +17,12 @@ from filelock import Timeout
 
 from ser_core import files
 from ser_core.errors import SerError
-from ser_core.experiments import keys, runs, specs, workers
+from ser_core.experiments import keys, runs, specs
 from ser_core.experiments.configuration import Experiment
 from ser_core.experiments.fitting import fit_fold
 from ser_core.experiments.fold import steps
 from ser_core.experiments.specs import ClassicalSystem, NetworkSystem, System
+from ser_core.systems import workers
 
 TOLERANCES = {
     # A solver stops an iteration earlier or later; on 6,373 features that moves a probability by two hundredths, and

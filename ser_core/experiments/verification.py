@@ -13,11 +13,11 @@ from sklearn.exceptions import ConvergenceWarning
 from ser_core import paths
 from ser_core.data import corpora, transcripts
 from ser_core.errors import SerError
-from ser_core.experiments import keys, runner, runs, specs, workers, workflow
+from ser_core.experiments import keys, runner, runs, specs, workflow
 from ser_core.experiments.fitting import fit_fold
 from ser_core.experiments.fold import steps
 from ser_core.experiments.specs import NetworkSystem, System
-from ser_core.systems import features
+from ser_core.systems import features, workers
 
 IDENTICAL, CLOSE, DIFFERENT, UNCONVERGED = "identical", "within tolerance", "different", "not converged"
 OUTCOMES = (IDENTICAL, CLOSE, DIFFERENT, UNCONVERGED)

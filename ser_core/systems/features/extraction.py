@@ -13,6 +13,7 @@ from tqdm import tqdm
 from ser_core import files, paths
 from ser_core.data import audio, corpora
 from ser_core.errors import RefusalError, SerError
+from ser_core.systems import workers
 from ser_core.systems.features import punjabi, tables, texts
 from ser_core.systems.features.extractors import Extractor, get, whole_of
 
@@ -122,10 +123,11 @@ def _make(
     starts = range(0, len(clips), CHUNK)
     chunks = {f"{start:06}.parquet": recordings.iloc[start : start + CHUNK] for start in starts}
     problems: list[str] = []
-    with tqdm(total=len(clips), desc=f"{corpus} {extractor}", unit="clip", disable=not progress) as bar:
+    bar = tqdm(total=len(clips), desc=f"{corpus} {extractor}", unit="clip", disable=not progress)
+    with bar, workers.pool(jobs):
         todo = {name: chunk for name, chunk in chunks.items() if not (partial / name).is_file()}
         bar.update(len(clips) - sum(map(len, todo.values())))
-        for name, table, found in _compute(spec, todo, jobs):
+        for name, table, found in _compute(spec, todo):
             problems += found
             if not found:
                 files.write_parquet(table, partial / name)
@@ -182,21 +184,20 @@ def _raise(corpus: str, extractor: str, problems: list[str]) -> None:
         raise SerError(f"{corpus} {extractor}: {'; '.join(sorted(problems)[:_SHOWN])}{more}")
 
 
-def _compute(
-    spec: Extractor, chunks: dict[str, pd.DataFrame], jobs: int
-) -> Iterator[tuple[str, pd.DataFrame, list[str]]]:
+def _compute(spec: Extractor, chunks: dict[str, pd.DataFrame]) -> Iterator[tuple[str, pd.DataFrame, list[str]]]:
     """Yield each chunk's name, features and problems, as they are finished."""
-    tasks = (joblib.delayed(_chunk)(name, chunk, spec) for name, chunk in chunks.items())
-    return joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")(tasks)
+    # As a dict, not as a table: joblib would put tables on single workers of a Dask cluster, where they may be lost.
+    tasks = (joblib.delayed(_chunk)(name, chunk.to_dict("index"), spec) for name, chunk in chunks.items())
+    return joblib.Parallel(return_as="generator_unordered")(tasks)
 
 
-def _chunk(name: str, recordings: pd.DataFrame, spec: Extractor) -> tuple[str, pd.DataFrame, list[str]]:
+def _chunk(name: str, recordings: dict[str, dict], spec: Extractor) -> tuple[str, pd.DataFrame, list[str]]:
     """Return the features of some recordings, and a line for each that could not be done."""
     from threadpoolctl import threadpool_limits
 
     read, values, problems = {}, {}, []
     with threadpool_limits(limits=1):  # one order of summation, however many cores there are
-        for clip, recording in recordings.iterrows():
+        for clip, recording in recordings.items():
             with _noting(clip, problems):
                 read[clip] = _samples(recording)
         if spec.together and read:
@@ -223,7 +224,7 @@ def _noting(what: str, problems: list[str]) -> Iterator[None]:
         problems.append(f"{what}: {' '.join(text.split())}")
 
 
-def _samples(recording: pd.Series) -> tuple[np.ndarray, int]:
+def _samples(recording: dict) -> tuple[np.ndarray, int]:
     """Return the samples and the rate of one recording."""
     samples, rate = audio.read(recording["file"])
     if (found := audio.content_hash(samples, rate)) != recording["sha256"]:

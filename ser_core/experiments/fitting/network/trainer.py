@@ -1,12 +1,14 @@
 """transformers' Trainer, as a recipe sets it: length groups, learning rates by block, stopping by the dev part."""
 
 import math
+import os
 from pathlib import Path
 
 import torch
 import transformers
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
+from ser_core.errors import SerError
 from ser_core.evaluation import metrics
 from ser_core.experiments.fitting.network import checkpoints
 from ser_core.experiments.fitting.network.inputs import Part
@@ -55,13 +57,19 @@ def make_trainer(
         seed: Of the order of the clips, and of all that the Trainer draws.
         folder: Where it keeps its checkpoints.
         bar: Show its progress bar.
+
+    Raises:
+        SerError: If the processes of ``accelerate launch`` cannot share a batch evenly.
     """
     steps = math.ceil(math.ceil(len(train) / recipe.batch_size) / recipe.accumulation) * recipe.epochs
     every = "epoch" if dev is not None else "no"
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    if recipe.batch_size % processes:
+        raise SerError(f"{processes} processes cannot share a batch_size of {recipe.batch_size}; take a multiple")
     arguments = transformers.TrainingArguments(
         output_dir=str(folder),
         num_train_epochs=recipe.epochs,
-        per_device_train_batch_size=recipe.batch_size,
+        per_device_train_batch_size=recipe.batch_size // processes,
         per_device_eval_batch_size=2 * recipe.batch_size,
         gradient_accumulation_steps=recipe.accumulation,
         lr_scheduler_type={"constant": "constant_with_warmup"}.get(recipe.schedule, recipe.schedule),
@@ -82,7 +90,7 @@ def make_trainer(
         disable_tqdm=not bar,
         log_level="error",
     )
-    size = arguments.train_batch_size * arguments.gradient_accumulation_steps
+    size = arguments.train_batch_size * processes * arguments.gradient_accumulation_steps
     order = LengthGroupedSampler(size, lengths=train.lengths, generator=torch.Generator().manual_seed(seed))
 
     class SpeechTrainer(transformers.Trainer):
