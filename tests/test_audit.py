@@ -22,6 +22,7 @@ from ser_core.data.audit import (
     near_duplicates,
     shortcuts,
 )
+from ser_core.data.audit import duplicates as searching
 from ser_core.data.audit import levels as levels_of
 from ser_core.data.audit.duplicates import _mel_power
 from ser_core.data.labels import harmonise
@@ -412,3 +413,25 @@ def test_what_was_heard_is_kept_until_a_sound_changes(planted, duplicates, level
     assert len(count) == len(clips)
     heard(clips.assign(sha256=clips["sha256"].str[::-1]), folder)
     assert len(count) == 2 * len(clips)
+
+
+def test_trees_find_the_copies_that_all_pairs_find(monkeypatch):
+    rng = np.random.default_rng(0)
+    images = [np.cumsum(rng.normal(size=(10, int(n))), axis=1) for n in rng.integers(40, 160, 400)]
+    # Copies of ten of them: noisy, with sound before, and cut at both ends.
+    for i in range(0, 300, 30):
+        images[i + 1] = images[i] + 0.1 * images[i].std() * rng.normal(size=images[i].shape)
+        images[i + 2] = np.hstack([rng.normal(size=(10, 3)), images[i]])
+        images[i + 3] = images[i][:, 4:-4]
+    images = [image - image.mean(axis=1, keepdims=True) for image in images]
+    images = [(image / np.linalg.norm(image)).astype("float32") for image in images]
+    everything = searching._candidates(images, 5)
+    monkeypatch.setattr(searching, "_ALL_PAIRS", 100)
+    monkeypatch.setattr(searching, "_LEAF", 400)
+    assert searching._candidates(images, 5) == everything
+    monkeypatch.setattr(searching, "_LEAF", 100)
+    found = searching._candidates(images, 5)
+    copies = {(i, i + k) for i in range(0, 300, 30) for k in (1, 2, 3)}
+    assert copies <= everything
+    assert len(copies & found) >= 28
+    assert len(found) <= 5 * len(images)

@@ -2,7 +2,7 @@
 
 import functools
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +26,8 @@ _SHARED_S = 0.4  # a shorter stretch in common is no evidence
 _MEL_RATE, _MEL_HOP, _MEL_BANDS = 16_000, 400, 10
 _FFT, _WINDOW = 1_024, 800
 _CANDIDATES = 20
+_ALL_PAIRS = 4_000  # of more recordings, only those that lie together in a tree are compared: pairs grow by the square
+_TREES, _LEAF = 4, 256
 _VERSION = 1  # of what `heard` keeps: count it up when what is computed changes
 
 
@@ -46,6 +48,8 @@ def near_duplicates(
     both share is the similarity: about 1 for the same recording whatever its gain, polarity, codec, noise or
     microphone; well under one half for another take of the same words by the same person. Recordings that overlap
     (a part of one is a part of the other) are found if the part makes them similar enough to be picked.
+    Of more than 4,000 recordings, those are looked through that lie in one leaf of a random projection tree of how
+    their bands move, so that time grows about as the number of recordings; a short overlap may then be missed.
 
     Args:
         clips: A Clips table of one corpus, with ``path``.
@@ -217,16 +221,60 @@ def _candidates(images: list[np.ndarray], k: int | None) -> set[tuple[int, int]]
     if k is None or n <= k + 1:
         return set(itertools.combinations(range(n), 2))
     n_fft = fft.next_fast_len(2 * max(image.shape[1] for image in images), real=True)
-    spectra = np.stack([fft.rfft(image, n_fft, axis=1) for image in images]).transpose(2, 0, 1)
-    conjugates = np.ascontiguousarray(np.conj(spectra).transpose(0, 2, 1))
-    rows = max(1, int(64e6 / (8 * n * n_fft)))  # keeps what is computed at once near 64 MB
-    pairs = set()
-    for start in range(0, n, rows):
-        similar = fft.irfft(spectra[:, start : start + rows] @ conjugates, n_fft, axis=0).max(axis=0)
-        for i, row in enumerate(similar, start):
-            row[i] = -1
-            pairs |= {(min(i, j), max(i, j)) for j in np.argpartition(-row, k)[:k].tolist()}
-    return pairs
+    groups = [np.arange(n)] if n <= _ALL_PAIRS else _together(_modulations(images, n_fft))
+    found = []
+    for group in groups:
+        spectra = np.stack([fft.rfft(images[i], n_fft, axis=1) for i in group]).transpose(2, 0, 1)
+        conjugates = np.ascontiguousarray(np.conj(spectra).transpose(0, 2, 1))
+        rows = max(1, int(64e6 / (8 * len(group) * n_fft)))  # keeps what is computed at once near 64 MB
+        most = min(k, len(group) - 1)
+        for start in range(0, len(group), rows):
+            similar = fft.irfft(spectra[:, start : start + rows] @ conjugates, n_fft, axis=0).max(axis=0)
+            similar[np.arange(len(similar)), np.arange(start, start + len(similar))] = -1
+            best = np.argpartition(-similar, most - 1, axis=1)[:, :most]
+            first = np.repeat(group[start : start + len(similar)], most)
+            found.append((first, group[best].ravel(), np.take_along_axis(similar, best, 1).ravel()))
+    one, other, similar = map(np.concatenate, zip(*found, strict=True))
+    # Of those that several trees found, each pair once, and of each recording the k best.
+    _, once = np.unique(one.astype(np.int64) * n + other, return_index=True)
+    one, other, similar = one[once], other[once], similar[once]
+    order = np.lexsort((-similar, one))
+    one, other = one[order], other[order]
+    rank = np.arange(len(one)) - np.searchsorted(one, one)
+    one, other = one[rank < k], other[rank < k]
+    return set(zip(np.minimum(one, other).tolist(), np.maximum(one, other).tolist(), strict=True))
+
+
+def _modulations(images: Sequence[np.ndarray], n_fft: int) -> np.ndarray:
+    """Return how fast each band of an image moves, whenever it does so: shape (n, 32), alike for cut and padded copies.
+
+    These are the magnitudes of slow modulations, at random in 32 directions.
+    """
+    from scipy import fft
+
+    rng = np.random.default_rng(0)
+    slow = slice(1, n_fft // 8)
+    directions = rng.normal(size=(_MEL_BANDS * (slow.stop - slow.start), 32)).astype(np.float32)
+    found = np.empty((len(images), 32), np.float32)
+    for start in range(0, len(images), 1_000):
+        block = [np.abs(fft.rfft(image, n_fft, axis=1)[:, slow]).ravel() for image in images[start : start + 1_000]]
+        found[start : start + 1_000] = np.stack(block) @ directions
+    return found - found.mean(axis=0)
+
+
+def _together(vectors: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield the leaves of random projection trees (Dasgupta and Freund 2008): groups of like vectors, by position."""
+    rng = np.random.default_rng(0)
+    for _ in range(_TREES):
+        left = [np.arange(len(vectors))]
+        while left:
+            group = left.pop()
+            if len(group) <= _LEAF:
+                yield group
+                continue
+            one, other = vectors[rng.choice(group, 2, replace=False)]
+            order = group[np.argsort(vectors[group] @ (one - other), kind="stable")]
+            left += np.array_split(order, 2)
 
 
 def _similarity(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
