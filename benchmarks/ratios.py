@@ -240,7 +240,7 @@ def _voices(n: int):
     import pandas as pd
 
     rng = np.random.default_rng(0)
-    centres = rng.normal(size=(n // 100, 64)).astype("float32")
+    centres = rng.normal(size=(1_000, 64)).astype("float32")
     who = np.repeat(np.arange(n // 100), 100)
     names = pd.Series([f"s{i:05}" for i in who], index=[f"c{i:07}" for i in range(n)])
     values = centres[who] + rng.normal(size=(n, 64)).astype("float32")
@@ -253,8 +253,9 @@ def voices_ours() -> tuple[Clock, dict]:
 
     vectors, names = _voices(100_000)
     with Clock() as clock:
-        found = voices.likeness(vectors, names)
-    return clock, {"first": float(found.iloc[0, 1])}
+        voices.likeness(vectors, names)
+    found = voices.likeness(vectors[:10_000], names[:10_000])  # those that the other side compares
+    return clock, {"mean": float(found.to_numpy()[~np.eye(len(found), dtype=bool)].mean())}
 
 
 def voices_all() -> tuple[Clock, dict]:
@@ -266,7 +267,7 @@ def voices_all() -> tuple[Clock, dict]:
         mean = (unit @ unit.T).reshape(n, 100, n, 100).mean(axis=(1, 3))
         own = (mean.diagonal() * 100 - 1) / 99
         found = mean / np.sqrt(np.outer(own, own))
-    return clock, {"first": float(found[0, 1])}
+    return clock, {"mean": float(found[~np.eye(n, dtype=bool)].mean())}
 
 
 # (d) Embeddings: the shape of Whisper base with random weights, and BYOL-S.

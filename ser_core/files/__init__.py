@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -170,12 +170,13 @@ def write_parquet(table: pd.DataFrame, path: Path, metadata: dict | None = None)
         )
 
 
-def read_parquet(path: Path, index: str | None = None) -> pd.DataFrame:
+def read_parquet(path: Path, index: str | None = None, columns: Sequence[str] | None = None) -> pd.DataFrame:
     """Read a table written by `write_parquet`.
 
     Args:
         path: The file.
         index: Column to use as the index, if any.
+        columns: Read these alone, beside the index, as far as they are there; all if None.
 
     Returns:
         The table.
@@ -192,7 +193,8 @@ def read_parquet(path: Path, index: str | None = None) -> pd.DataFrame:
     reading.notice(path)
     try:
         # Without pandas's own notes, which would turn columns of files that others wrote into an index.
-        table = pq.read_table(path).to_pandas(ignore_metadata=True)
+        wanted = None if columns is None else [*columns, *([] if index is None else [index])]
+        table = pq.read_table(path, columns=wanted).to_pandas(ignore_metadata=True)
     except (pa.ArrowException, OSError, ValueError, TypeError) as error:
         reason = str(error).splitlines()[0]
         raise SerError(f"{path}: not a readable parquet file ({reason}); delete it and make it again") from error
@@ -203,20 +205,36 @@ def read_parquet(path: Path, index: str | None = None) -> pd.DataFrame:
     return table
 
 
+def read_columns(path: Path) -> list[str]:
+    """Return the names of the columns of a parquet file, without reading it.
+
+    Args:
+        path: The file.
+
+    Raises:
+        SerError: If the file is missing or not parquet.
+    """
+    return _schema(path).names
+
+
+def _schema(path: Path):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    reading.notice(path)
+    try:
+        return pq.read_schema(path)
+    except (pa.ArrowException, OSError) as error:
+        raise SerError(f"{path}: not a readable parquet file ({str(error).splitlines()[0]})") from error
+
+
 def read_metadata(path: Path) -> dict:
     """Return the facts that `write_parquet` stored with a table; empty if there are none.
 
     Raises:
         SerError: If the file is missing or not parquet.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    reading.notice(path)
-    try:
-        metadata = pq.read_schema(path).metadata or {}
-    except (pa.ArrowException, OSError) as error:
-        raise SerError(f"{path}: not a readable parquet file ({str(error).splitlines()[0]})") from error
+    metadata = _schema(path).metadata or {}
     try:
         found = json.loads(metadata.get(_METADATA_KEY, b"{}"))
     except ValueError as error:
