@@ -14,7 +14,7 @@ SNAKEMAKE := $(BIN)/snakemake --snakefile workflow/Snakefile --cores $(CORES) --
 export PATH := $(abspath $(BIN)):$(PATH)
 export PYTHONNOUSERSITE := 1
 
-.PHONY: book test runs model space verify checksums citation notebooks api format release pdf lock clean kills
+.PHONY: book test runs model space verify checksums citation notebooks api format release pdf lock clean kills bench
 
 book: $(ENVIRONMENT)
 	@$(SNAKEMAKE)
@@ -64,6 +64,14 @@ checksums: $(ENVIRONMENT)
 # After a change of CITATION.cff: what is made from it, .zenodo.json and the BibTeX entry, and the logo.
 citation: $(ALL)
 	$(BIN)/python -m ser_core.book.identity
+
+# Speed against what one would pick otherwise, growth and stores, into results/benchmarks; about an hour of two cores.
+# It fails if a ratio is more than 30 % below what it was on such a processor.
+bench: $(ALL)
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/growth.py
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/stores.py
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/ratios.py
+	$(MAKE) checksums ENVIRONMENT=$(ALL)
 
 # The bundle of this commit, _build/honest-splits-<version>.zip, and a look at it as a stranger would.
 release: $(ALL)

@@ -27,6 +27,7 @@ MODULES = {
     "dask": "dask",
     "accelerate": "accelerate.commands.accelerate_cli",
 }
+PATH = f"{os.path.dirname(sys.executable)}:{os.environ['PATH']}"
 COMMON = {"name": "plain", "question": "Is it made?", "protocols": ["speaker"], "folds": 2}
 
 
@@ -76,8 +77,7 @@ def clone(tmp_path):
 @pytest.fixture
 def environment(clone):
     found = {name: value for name, value in os.environ.items() if not name.startswith("SER_")}
-    path = f"{os.path.dirname(sys.executable)}:{sys.prefix}/bin:{os.environ['PATH']}"
-    return found | {"PYTHONPATH": str(clone), "PATH": path, "OMP_NUM_THREADS": "1"}
+    return found | {"PYTHONPATH": str(clone), "PATH": PATH, "OMP_NUM_THREADS": "1"}
 
 
 def tables(clone):
@@ -105,7 +105,8 @@ def test_slurm_makes_the_runs_of_one_machine(clone, environment, expected):
 
 
 @pytest.mark.skipif(
-    not installed("snakemake_executor_plugin_cluster_generic", "kubernetes_validate"), reason="no executor or no schema"
+    not (installed("snakemake_executor_plugin_cluster_generic") and shutil.which("kubernetes-validate", path=PATH)),
+    reason="no executor, or no kubernetes-validate, which holds Jobs against the schema",
 )
 def test_kubernetes_is_given_jobs_that_its_schema_allows(clone, environment, expected):
     (made := clone / "made").mkdir()
