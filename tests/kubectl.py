@@ -14,6 +14,7 @@ def main(words):
     if words == ["create", "--filename", "-", "--output", "name"]:
         job = yaml.safe_load(sys.stdin)
         name = f"{job['metadata']['generateName']}{len(list(folder.iterdir()))}"
+        job["metadata"]["name"] = name  # as the server does
         (folder / name).write_text(yaml.safe_dump(job))
         # Fails if the Job is not as the schema says, also for a field that it does not know.
         subprocess.run(["kubernetes-validate", "--strict", folder / name], check=True, stdout=sys.stderr)
