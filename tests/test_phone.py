@@ -62,7 +62,7 @@ def test_long_names_take_two_lines_and_rows_the_height():
 
 def test_letters_are_as_large_as_on_the_desktop_and_can_be_selected():
     figure, axes = figures.panels(3)
-    figures.rows(axes, ["one", "two"])
+    figures.rows(axes, ["one", "two"], fontsize=7)
     drawn = style.draw(figure, name="fig_x", alt="Two rows with names.")
     widths = [float(re.search(r'viewBox="0 0 ([\d.]+)', svg)[1]) for svg in (drawn.svg, drawn.narrow)]
     smallest = min(map(float, re.findall(r"font(?:-size)?: (?:\d+ )?([\d.]+)px", drawn.narrow)))

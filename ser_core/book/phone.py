@@ -15,6 +15,7 @@ WIDTH = 3.9
 
 _LONG = 20  # letters of a row's name that fit on one line
 _ROW = 0.31  # inches of a row whose name has two lines
+_SMALLEST = 7.5  # points, which are nine pixels on a phone
 _LINE = 0.16  # inches of a line of a label
 _STEEP = 60  # degrees of names below cells, which are narrow
 _AROUND = 0.8  # inches above and below rows
@@ -35,6 +36,8 @@ def narrow(figure: Figure) -> None:
     names = [box for box in figure.findobj(AnchoredOffsetbox) if isinstance(box.get_child(), HPacker)]
     for box in names:  # set when it is known how wide panels are
         box.set_in_layout(False)
+    for text in figure.findobj(Text):
+        text.set_fontsize(max(text.get_fontsize(), _SMALLEST))
     for axes in panels:
         for label in axes.get_xticklabels():
             if 0 < label.get_rotation() < _STEEP:
