@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 from scipy import stats
 from sklearn.linear_model import LinearRegression
-from sklearn.metrics import balanced_accuracy_score
+from sklearn.metrics import accuracy_score, balanced_accuracy_score
 
 from ser_core.errors import SerError
-from ser_core.evaluation import comparisons
+from ser_core.evaluation import comparisons, metrics
 from ser_core.experiments import cross_corpus, runs, scoring
 
 NAMES = list("abcdef")
@@ -187,12 +187,14 @@ def test_within_a_corpus_is_the_diagonal(tmp_path, monkeypatch):
         "b": put("b", 1, ["urdu"], 2, protocol="speaker", name="byol"),
     }
     found = cross_corpus.within("toy").set_index("run")
-    assert found.columns.tolist() == ["trained", "tested", "protocol", "features", "normalisation", "uar"]
+    assert found.columns.tolist() == ["trained", "tested", "protocol", "features", "normalisation", *metrics.METRICS]
     assert found["trained"].to_dict() == found["tested"].to_dict() == {"toy/a": "emodb", "toy/b": "urdu"}
     assert found["features"].tolist() == ["egemaps", "byol"]
     for name, table in written.items():
         seeds = [balanced_accuracy_score(of["truth"], of["prediction"]) for _, of in table.groupby("seed")]
         assert found["uar"][f"toy/{name}"] == pytest.approx(np.mean(seeds))
+        right = [accuracy_score(of["truth"], of["prediction"]) for _, of in table.groupby("seed")]
+        assert found["wa"][f"toy/{name}"] == pytest.approx(np.mean(right))
     put("c", 0, ["emodb", "urdu"], 1, protocol="speaker", features="egemaps")
     raises_in_one_line("'toy/c' is of 'emodb.urdu' under 'speaker'; expected one corpus", cross_corpus.within, "toy")
     put("c", 0, ["emodb"], 1, protocol="clip", features="egemaps")
