@@ -1,5 +1,6 @@
 import itertools
 import re
+import warnings
 
 import pytest
 from matplotlib import pyplot as plt
@@ -71,3 +72,13 @@ def test_letters_are_as_large_as_on_the_desktop_and_can_be_selected():
     assert all(re.search(r"<text[^>]*>two</text>", svg) for svg in (drawn.svg, drawn.narrow))
     ids = [re.findall(r'\bid="([^"]+)"', svg) for svg in (drawn.svg, drawn.narrow)]
     assert not set(ids[0]) & set(ids[1])
+
+
+def test_a_name_that_cannot_be_broken_leaves_room_for_its_panel():
+    figure, axes = figures.panels(2)
+    figures.forest(axes, [0.5, 0.6], ["an-unbreakable-name-" * 4, "short"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # a chapter that prints a warning is refused
+        phone.narrow(figure)
+        figure.draw_without_rendering()
+    assert axes.bbox.width > 20

@@ -2,6 +2,7 @@
 
 import itertools
 import textwrap
+import warnings
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -13,6 +14,7 @@ from matplotlib.text import Text
 WIDTH = 3.9
 """Width in inches: as wide as a phone's text, letters come out as large as on a desktop."""
 
+_WIDEST = 12  # inches
 _LONG = 20  # letters of a row's name that fit on one line
 _ROW = 0.31  # inches of a row whose name has two lines
 _SMALLEST = 7.5  # points, which are nine pixels on a phone
@@ -47,7 +49,7 @@ def narrow(figure: Figure) -> None:
         figure.set_size_inches(WIDTH, height * needed)
         if fewer < columns:
             _arrange(figure, panels, needed, fewer)
-        figure.draw_without_rendering()
+        _fits(figure)
         if fewer == 1 or not any(map(_crowded, panels)):
             break
     lines = sum(map(_stack, names))
@@ -55,6 +57,17 @@ def narrow(figure: Figure) -> None:
         for text in (axes.xaxis.label, axes.title, axes._left_title):
             lines += _fit(text, axes.bbox.width) / fewer
     figure.set_figheight(figure.get_figheight() + _LINE * lines)
+    # Rather smaller letters than no panels.
+    while not _fits(figure) and figure.get_figwidth() < _WIDEST:
+        figure.set_size_inches(1.2 * figure.get_size_inches())
+
+
+def _fits(figure: Figure) -> bool:
+    """Lay a figure out, and return whether there is room for its panels between what is written around them."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        figure.draw_without_rendering()
+    return not any("constrained_layout not applied" in str(warning.message) for warning in caught)
 
 
 def _wrapped_rows(axes: Axes) -> float:
