@@ -1,6 +1,8 @@
 """Files of others that are no tables, archives, experiments or stores: one line each, and nothing half done."""
 
 import socket
+import subprocess
+import sys
 import threading
 import zipfile
 from pathlib import Path
@@ -352,3 +354,14 @@ def test_a_full_disk_names_the_file(tmp_path):
         with files.replacing(tmp_path / "a.csv"):
             raise OSError(28, "No space left on device")
     assert not list(tmp_path.iterdir())
+
+
+def test_what_a_killed_process_had_begun_to_write_is_removed_by_the_next(tmp_path):
+    target = tmp_path / "a.txt"
+    begin = f"held = {files.__name__}.replacing(pathlib.Path({str(target)!r})); held.__enter__(); os._exit(9)"
+    subprocess.run([sys.executable, "-c", f"import os, pathlib, {files.__name__}; {begin}"], check=False)
+    (begun,) = tmp_path.iterdir()
+    with files.replacing(target) as mine, files.replacing(target) as other:  # of a process that runs: both stay
+        assert not begun.exists() and mine.exists() and other.exists()
+        mine.write_text("1"), other.write_text("2")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]

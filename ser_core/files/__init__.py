@@ -1,9 +1,11 @@
 """How tables and other files are read with limits, and written whole or not at all."""
 
 import contextlib
+import functools
 import hashlib
 import json
 import os
+import platform
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -80,9 +82,37 @@ def _umask() -> int:
     return mask
 
 
+@functools.cache
+def _host() -> str:
+    """Return six letters for this machine: a process id means nothing on another that shares the folder."""
+    return digest(platform.node())[:6]
+
+
+def _remove_left(path: Path) -> None:
+    """Remove the temporary files of a file whose processes have ended."""
+    begun = f".{path.name}.{_host()}-"
+    for name in os.listdir(path.parent):
+        process = name.removeprefix(begun).partition("-")[0]
+        if name.startswith(begun) and process.isdecimal() and not _runs(int(process)):
+            path.with_name(name).unlink(missing_ok=True)
+
+
+def _runs(process: int) -> bool:
+    """Return whether there is a process of this id."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # of somebody else
+        return True
+    return True
+
+
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Give a temporary path beside ``path`` and rename it on success; on failure nothing is left.
+
+    What a process that was killed had begun is removed by the next that writes the same file on the same machine.
 
     Args:
         path: The file to write. Its folder is made if need be.
@@ -100,7 +130,8 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    _remove_left(path)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.{_host()}-{os.getpid()}-")
     os.close(handle)
     temporary = Path(name)
     try:
