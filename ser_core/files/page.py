@@ -1,6 +1,7 @@
 """A page of HTML that stands alone: no script, nothing from the network, every name escaped, light and dark."""
 
 import html
+import re
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -47,6 +48,15 @@ code { background: var(--soft); padding: .05rem .3rem; border-radius: 3px; overf
 """
 
 
+# A word with a letter of a script that is written from right to left, such as Arabic or Hebrew.
+_RIGHT_TO_LEFT = re.compile(r"\S*[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]\S*")
+
+
+def _words(words: str) -> str:
+    """Return words as HTML; those from right to left are set apart, or they would turn what stands beside them."""
+    return _RIGHT_TO_LEFT.sub(r"<bdi>\g<0></bdi>", html.escape(words))
+
+
 def page(title: str, body: Iterable[str]) -> str:
     """Return a whole page.
 
@@ -80,17 +90,17 @@ def heading(words: str, level: int = 2, anchor: str = "") -> str:
         anchor: By which `contents` leads to it.
     """
     at = f' id="{html.escape(anchor)}"' if anchor else ""
-    return f"<h{level}{at}>{html.escape(words)}</h{level}>"
+    return f"<h{level}{at}>{_words(words)}</h{level}>"
 
 
 def text(words: str, kind: str = "") -> str:
     """Return a paragraph; of the kind ``muted`` it is a remark."""
-    return f'<p class="{kind}">{html.escape(words)}</p>' if kind else f"<p>{html.escape(words)}</p>"
+    return f'<p class="{kind}">{_words(words)}</p>' if kind else f"<p>{_words(words)}</p>"
 
 
 def listing(items: Iterable[str]) -> str:
     """Return a list."""
-    return "<ul>" + "".join(f"<li>{html.escape(item)}</li>" for item in items) + "</ul>"
+    return "<ul>" + "".join(f"<li>{_words(item)}</li>" for item in items) + "</ul>"
 
 
 def box(parts: Iterable[str], kind: str = "") -> str:
@@ -114,7 +124,7 @@ def figure(svg: str, caption: str) -> str:
         svg: An ``<svg>`` element, as it is.
         caption: What it shows.
     """
-    return f'<figure><div class="scroll">{svg}</div><figcaption>{html.escape(caption)}</figcaption></figure>'
+    return f'<figure><div class="scroll">{svg}</div><figcaption>{_words(caption)}</figcaption></figure>'
 
 
 def table(frame: pd.DataFrame, caption: str = "", digits: int = 3) -> str:
@@ -135,7 +145,7 @@ def table(frame: pd.DataFrame, caption: str = "", digits: int = 3) -> str:
     head = "".join(f"<th{kind}>{html.escape(str(name))}</th>" for kind, name in zip(kinds, frame, strict=True))
     rows = []
     for row in frame.itertuples(index=False):
-        cells = [f"<td{kind}>{html.escape(_cell(value, digits))}</td>" for kind, value in zip(kinds, row, strict=True)]
+        cells = [f"<td{kind}>{_words(_cell(value, digits))}</td>" for kind, value in zip(kinds, row, strict=True)]
         rows.append(f"<tr>{''.join(cells)}</tr>")
     named = text(caption, "muted above") if caption else ""
     return (
@@ -161,7 +171,7 @@ def confusion(counts: np.ndarray, classes: Sequence[str], caption: str = "") -> 
     """
     counts = np.asarray(counts, dtype=float)
     totals = counts.sum(axis=1)
-    head = "".join(f"<th>{html.escape(name)}</th>" for name in classes)
+    head = "".join(f"<th>{_words(name)}</th>" for name in classes)
     rows = []
     for name, row, total in zip(classes, counts, totals, strict=True):
         cells = ""
@@ -171,7 +181,7 @@ def confusion(counts: np.ndarray, classes: Sequence[str], caption: str = "") -> 
             cells += (
                 f'<td class="share" style="{shade}">{100 * share:.0f}</td>' if total else '<td class="share">–</td>'
             )
-        rows.append(f"<tr><th>{html.escape(name)} ({total:g})</th>{cells}</tr>")
+        rows.append(f"<tr><th>{_words(name)} ({total:g})</th>{cells}</tr>")
     named = text(caption, "muted above") if caption else ""
     return (
         f'{named}<div class="scroll"><table><thead><tr><th>truth \\ prediction</th>{head}</tr></thead><tbody>'
