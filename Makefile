@@ -55,7 +55,7 @@ verify: $(ALL)
 
 # Commands are killed at random moments and resumed; what came of it goes into tests/kills.csv.
 kills: $(ALL)
-	$(BIN)/python tests/kills.py
+	$(BIN)/python tests/kills.py --anew
 
 # After a change below results/: the list of checksums that the tests hold it against.
 checksums: $(ENVIRONMENT)

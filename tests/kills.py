@@ -82,7 +82,7 @@ class Bench:
 
     def __init__(self, root: Path, seed: int):
         self.root, self.random, self.n = root, random.Random(seed), 0
-        synthetic.corpus(root / "recordings", speakers=6, sentences=2, seed=1, copies=["gain"])
+        synthetic.corpus(root / "recordings", speakers=5, sentences=1, seed=1, copies=["gain"])
         (root / "recordings/clips.csv").rename(root / "recordings/mine.csv")
         self.environment = {name: value for name, value in os.environ.items() if not name.startswith("SER_")}
         self.environment |= {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
@@ -129,56 +129,55 @@ class Bench:
             raise SystemExit(f"{job.name}: ended with {process.returncode}; see {self.root / 'log'}")
         return process.returncode != 0
 
-    def tried(self, job: Job, kills: int) -> dict:
-        """Kill a command so many times, one to three times before it may end; return what came out."""
-        made = self.fresh(job)
+    def tried(self, job: Job, kills: int) -> bool:
+        """Kill a command so many times, one to three times before it may end; return whether all came out the same."""
+        made, done, same = self.fresh(job), 0, True
         started = time.monotonic()
         self.finish(job, job.words, made)
         seconds, undisturbed = time.monotonic() - started, state(made)
-        row = {"command": job.name, "kills": 0, "resumed": 0, "identical": 0}
-        while row["kills"] < kills:
-            made, left = self.fresh(job), self.random.randint(1, 3)
-            before = row["kills"]
-            while left and row["kills"] < kills:
+        while done < kills:
+            made, row = self.fresh(job), {"command": job.name, "kills": 0, "resumed": 0, "identical": 0}
+            for _ in range(min(self.random.randint(1, 3), kills - done)):
                 after, alone = self.random.uniform(0.1, 1) * seconds, self.random.random() < 0.4
                 if not self.killed(job, made, after, alone=alone):
                     break
-                row["kills"], left = row["kills"] + 1, left - 1
+                row["kills"] += 1
             self.finish(job, job.words, made)
-            if row["kills"] == before:
-                continue
-            found = state(made)
-            differ = {name for name in {*found, *undisturbed} if found.get(name) != undisturbed.get(name)}
-            row["resumed"], row["identical"] = row["resumed"] + 1, row["identical"] + (not differ)
-            if differ:
-                print(f"{job.name}, {made}: {len(differ)} files differ: {', '.join(sorted(differ)[:5])}", flush=True)
-            else:
+            if row["kills"]:
+                found = state(made)
+                differ = {name for name in {*found, *undisturbed} if found.get(name) != undisturbed.get(name)}
+                record(row | {"resumed": 1, "identical": int(not differ)})
+                done, same = done + row["kills"], same and not differ
+                print(f"{job.name}: {row['kills']} kills, {len(differ)} files differ {sorted(differ)[:5]}", flush=True)
+            if same:
                 shutil.rmtree(made)
-        print(row, f"{seconds:.0f} s undisturbed", flush=True)
-        return row
+        return same
 
 
-def record(row: dict) -> dict:
-    """Write what came out of a command into the table, in place of what it says of that command."""
+def record(row: dict) -> None:
+    """Add what came out of a command to what the table says of it."""
     rows = list(csv.DictReader(COUNTS.open(encoding="utf-8"))) if COUNTS.is_file() else []
-    rows = sorted([*(one for one in rows if one["command"] != row["command"]), row], key=lambda one: one["command"])
+    there = {one.pop("command"): {name: int(n) for name, n in one.items()} for one in rows}
+    before = there.get(row["command"], {})
+    there[row["command"]] = {name: before.get(name, 0) + n for name, n in row.items() if name != "command"}
     with COUNTS.open("w", newline="", encoding="utf-8") as stream:
         table = csv.DictWriter(stream, row, lineterminator="\n")
         table.writeheader()
-        table.writerows(rows)
-    return row
+        table.writerows({"command": name, **counts} for name, counts in sorted(there.items()))
 
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--kills", type=int, default=10, help="of each command")
     options.add_argument("--seed", type=int, default=0)
-    options.add_argument("--only", default="", help="commands whose name contains this; the rows of others stay")
+    options.add_argument("--only", default="", help="commands whose name contains this")
+    options.add_argument("--anew", action="store_true", help="forget what was counted before")
     given = options.parse_args()
+    if given.anew:
+        COUNTS.unlink(missing_ok=True)
     root = Path(tempfile.mkdtemp(prefix="kills-"))
     bench = Bench(root, given.seed)
-    rows = [record(bench.tried(job, given.kills)) for job in jobs() if given.only in job.name]
-    if any(row["identical"] < row["resumed"] for row in rows):
+    if not all([bench.tried(job, given.kills) for job in jobs() if given.only in job.name]):
         raise SystemExit(f"what differs is in {root}")
     shutil.rmtree(root)
 
