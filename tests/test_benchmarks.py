@@ -1,12 +1,17 @@
 """The benchmarks run from end to end at tiny size; how fast they are is not tested."""
 
+import importlib
 import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from ser_core import paths
+
+sys.path.insert(0, str(paths.repository() / "benchmarks"))
+growth, ratios = map(importlib.import_module, ("growth", "ratios"))
 
 
 @pytest.mark.parametrize("name", ["embedding", "finetuning", "fusion"])
@@ -18,3 +23,29 @@ def test_a_benchmark_writes_its_measurements(name, tmp_path):
     assert done.returncode == 0, done.stderr[-2000:]
     committed = paths.results() / "benchmarks" / f"{name}.cpu.tiny.json"
     assert set(json.loads(out.read_text())) == set(json.loads(committed.read_text()))
+
+
+def test_a_ratio_far_below_the_median_of_its_history_is_told():
+    history = [{"cpu": "x", "ratios": {"scorer/loop": ratio}} for ratio in (90.0, 100.0, 500.0)]
+    history.append({"cpu": "y", "ratios": {"scorer/loop": 9_000.0}})
+
+    def told(ratio, cpu="x"):
+        return ratios.slower({"scorer": {"ratios": {"loop": ratio, "new": 1.0}}}, history, cpu)
+
+    assert told(70.0) == [] and told(5.0, "z") == []
+    assert told(69.9) == ["scorer/loop: 69.9 times, before 100.0"]
+
+
+def test_the_history_holds_what_the_page_shows():
+    folder = paths.results() / "benchmarks"
+    rows = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
+    last = {key: ratio for row in rows for key, ratio in row["ratios"].items()}
+    cases = json.loads((folder / "ratios.json").read_text())["cases"]
+    shown = {f"{case}/{name}": ratio for case, one in cases.items() for name, ratio in one["ratios"].items()}
+    assert shown == last
+    assert set(cases) <= set(ratios.CASES)
+
+
+def test_an_exponent_is_the_slope_of_the_largest_sizes():
+    n = np.array([1e3, 1e4, 1e5])
+    assert growth.exponent(n, 7 * n**1.5) == pytest.approx(1.5)
