@@ -548,7 +548,7 @@ CASES = {
     "whisper": ("Whisper, filled to 30 s: same vectors", whisper_ours, vectors_same,
                 {"one clip at a time": whisper_loop, "transformers.pipeline": whisper_pipeline}, 5),
     "alone": ("Whisper, clips heard alone: other vectors", alone_ours, vectors_same,
-              {"one clip at a time": whisper_loop}, 5),
+              {"one clip at a time": whisper_loop}, None),
     "byol": ("BYOL-S", byol_ours, vectors_same, {"one clip at a time": byol_loop}, None),
     "tuning": ("fine-tuning the upper half, ten epochs", tuning_ours, numbers_same, {"plain recipe": tuning_plain}, 3),
     "help": ("`ser --help`", help_ours, numbers_same, {"import of pandas and scikit-learn": help_import}, None),
