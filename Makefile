@@ -16,7 +16,9 @@ export PYTHONNOUSERSITE := 1
 
 .PHONY: book test runs model space verify checksums citation notebooks api format release pdf lock clean kills bench
 
+# Snakemake goes by the times of files; what is older by content is forgotten first.
 book: $(ENVIRONMENT)
+	@$(BIN)/python -m ser_core.book.chapters forget notebooks/[0-9]*.md
 	@$(SNAKEMAKE)
 	@echo "The book is in _build/html/index.html"
 

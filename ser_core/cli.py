@@ -810,6 +810,19 @@ def _json(found: dict) -> str:
     return json.dumps(found, indent=1, ensure_ascii=False)
 
 
+@app.command()
+def trace(
+    what: Annotated[
+        str, typer.Argument(help="A number as it is printed (59.6), a key of glue, a figure or a table ('Table 2.2').")
+    ],
+) -> None:
+    """Say where a number, a figure or a table of the book comes from: notebook, cell, Runs, code, verification."""
+    from ser_core.book import provenance
+
+    for line in provenance.trace(what):
+        print(_shown(line))
+
+
 @app.command("verify-bundle")
 def verify_bundle(
     bundle: Annotated[Path, typer.Argument(metavar="FILE", help="A release, such as honest-splits-0.1.0.zip.")],

@@ -1,3 +1,4 @@
+import csv
 import json
 import os
 import re
@@ -7,8 +8,8 @@ import pytest
 import yaml
 from bs4 import BeautifulSoup
 
-from ser_core import paths
-from ser_core.book import glue
+from ser_core import files, paths
+from ser_core.book import chapters, provenance, provenance_pages, site
 
 ROOT = paths.repository()
 HTML = ROOT / "_build" / "html"
@@ -105,11 +106,35 @@ def test_search_finds_speaker():
 
 
 @rendered
-def test_chapters_are_those_of_this_code(soups):
-    """The book is stale if the package changed after the chapters were executed."""
+def test_no_page_is_older_than_what_it_was_made_from():
+    """By content: the package, the text, the results and cards, the executed chapters, the pages."""
+    shown = json.loads((HTML / "_static" / site.MADE_FROM).read_text())
+    for text in sorted((ROOT / "notebooks").glob("[0-9]*.md")):
+        executed = ROOT / "book" / "chapters" / f"{text.stem}.ipynb"
+        changed = chapters.changed(chapters.read(text), executed)
+        assert not changed, f"{text.stem} was executed before {changed} changed; run make book"
+        assert shown[text.stem] == files.sha256(executed), f"the page of {text.stem} shows another execution"
+
+
+@rendered
+def test_every_number_leads_to_where_it_comes_from(soups):
     for page, soup in soups.items():
-        for code in re.findall(r"ipynb(?:, from [^;]*)?; code (\w{8})", soup.get_text(" ")):
-            assert code == glue.package_hash(), f"{page} was made by other code; run make book"
+        assert not [text for text in soup.select(".pasted-text") if not text.find_parent(["a", "h1", "h2", "h3"])], page
+
+
+@rendered
+@pytest.mark.parametrize("name", [path.stem for path in sorted((ROOT / "notebooks").glob("0[0-9]*.md"))])
+def test_every_figure_and_table_leads_to_where_it_comes_from(soups, name):
+    soup = soups[HTML / "book" / "chapters" / f"{name}.html"]
+    numbers = {anchor: label for label, anchor in provenance.numbers(ROOT).values()}
+    for shown in soup.select("article figure[id], article table[id]"):
+        label = " ".join(shown.select_one(".caption-number").get_text().split())
+        assert numbers[shown["id"]] == label
+        assert shown.select_one("a.ser-source"), f"{name}: {label}"
+        if shown.name == "table":
+            key = shown.select_one("a.ser-source")["href"].partition("#")[2]
+            table = list(csv.reader((HTML / provenance_pages.TABLES / name / f"{key}.csv").open()))
+            assert len(table) == len(shown.select("tr")), f"{name}: {label}"
 
 
 @pytest.mark.parametrize("name", ["requirements.lock", "requirements-book.lock"])

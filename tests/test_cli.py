@@ -93,7 +93,7 @@ def test_help_starts_without_what_the_commands_need():
 def test_every_option_is_explained():
     commands = typer.main.get_command(cli.app).commands
     names = {"init", "fetch", "weights", "card", "audit", "features", "transcribe", "run", "verify", "score"}
-    names |= {"study", "split", "transfer", "report", "compare", "verify-bundle", "predict", "model", "demo"}
+    names |= {"study", "split", "transfer", "report", "compare", "trace", "verify-bundle", "predict", "model", "demo"}
     assert set(commands) == names and set(commands["weights"].commands) == {"get"}
     for name, command in [*commands.items(), *commands["weights"].commands.items()]:
         assert command.help.endswith(".")

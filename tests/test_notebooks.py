@@ -110,18 +110,6 @@ def test_executed_chapter_says_how_it_was_made(tmp_path):
         assert f"## {title}" in page and f" {counts[column].sum()} " in page
 
 
-def test_a_file_of_an_older_time_is_another_content(tmp_path):
-    path, read = chapter(tmp_path, "01_a", "n = 1", inputs="[results]"), tmp_path / "results" / "a.txt"
-    read.parent.mkdir()
-    read.write_text("1")
-    before = chapters.read(path).content()
-    assert chapters.read(path).content() == before
-    chapters._sha256.cache_clear()
-    read.write_text("2")
-    os.utime(read, (1, 1))
-    assert chapters.read(path).content() != before
-
-
 def test_code_is_formatted_and_prose_is_kept(tmp_path):
     cells = ["n=1", "import sys\nimport os\nprint( n, os, sys )", "def f(x):\n  return x\nn=1", "n = 1\n"]
     path = chapter(tmp_path, "01_a", *cells)

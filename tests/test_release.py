@@ -336,7 +336,7 @@ def test_chapters_of_other_code_or_parameters_are_refused(clone, tmp_path):
     text = path.read_text()
     try:
         path.write_text(text.replace(glue.package_hash(), "00000000"))
-        with pytest.raises(SerError, match="executed by other code"):
+        with pytest.raises(SerError, match="01_toy.ipynb: ser_core changed after it was executed"):
             staging.copy(clone, tmp_path / "a")
         path.unlink()
         with pytest.raises(SerError, match="no such file; execute the chapters by: make book"):
@@ -348,7 +348,7 @@ def test_chapters_of_other_code_or_parameters_are_refused(clone, tmp_path):
 def test_staged_chapters_and_their_status_say_no_times(clone, tmp_path):
     (path,) = staging.copy(clone, tmp_path / "stage")
     notebook = nbformat.read(path, as_version=4)
-    assert set(notebook.metadata["ser"]) == {"inputs", "parameters", "python", "versions", "code"}
+    assert set(notebook.metadata["ser"]) == {"inputs", "parameters", "python", "versions", "code", "made_from"}
     assert not [cell for cell in notebook.cells if {"execution", "papermill"} & set(cell.metadata)]
     status = (path.parent / "status.md").read_text()
     assert "01_toy" in status and "Seconds" not in status and "Executed (UTC)" not in status

@@ -1,9 +1,9 @@
 """How a chapter is executed: a text notebook, papermill, and one clear line for what went wrong in which cell."""
 
 import copy
-import functools
 import hashlib
 import importlib.metadata
+import os
 import platform
 import resource
 import subprocess
@@ -64,8 +64,12 @@ class Chapter:
 
     @property
     def timeout(self) -> int:
-        """Seconds a cell may take."""
-        return self.notebook.metadata.get("execution", {}).get("timeout", TIMEOUT)
+        """Seconds a cell may take; where ``SER_PATIENCE`` is set, as on a busy machine, that many times as long."""
+        seconds = self.notebook.metadata.get("execution", {}).get("timeout", TIMEOUT)
+        try:
+            return round(seconds * float(os.environ.get("SER_PATIENCE") or 1))
+        except ValueError as error:
+            raise SerError(f"SER_PATIENCE is '{os.environ['SER_PATIENCE']}'; expected a number such as 10") from error
 
     def inputs(self) -> list[Path]:
         """Return the files that the front matter declares (``ser: {inputs: [...]}``); a folder means all files in it.
@@ -84,13 +88,22 @@ class Chapter:
             files += [path] if path.is_file() else [file for file in path.rglob("[!.]*") if file.is_file()]
         return sorted(file.relative_to(self.root) for file in files)
 
-    def content(self) -> str:
-        """Return 16 hex digits that change when a byte of the chapter, of what it declares or of the package does.
+    def made_from(self) -> dict[str, str]:
+        """Return the start of a checksum of all that the chapter is made from: its text, and what it declares.
 
-        Times alone would pass over a file that another of an older time replaces, as ``rsync --archive`` leaves it.
+        Returns:
+            Path of the text, and of each declared file or folder -> 16 hex digits; the package has its own hash.
         """
-        names = [self.path.resolve().relative_to(self.root), *self.inputs()]
-        return files.digest(glue.package_hash(), [(str(name), _sha256(self.root / name)) for name in names])
+        texts = {f"notebooks/{self.path.name}": [self.path]}
+        for declared in self.declared:
+            path = self.root / declared
+            inside = [path] if path.is_file() else sorted(file for file in path.rglob("[!.]*") if file.is_file())
+            texts[declared] = inside
+        return {name: self._digest(paths) for name, paths in texts.items()}
+
+    def _digest(self, paths: list[Path]) -> str:
+        lines = [f"{files.sha256(path)}  {path.resolve().relative_to(self.root).as_posix()}\n" for path in paths]
+        return hashlib.sha256("".join(lines).encode()).hexdigest()[:16]
 
     def paired(self) -> str:
         """Return the text of the ``.ipynb`` beside the chapter: the same cells, no outputs, always the same bytes.
@@ -102,12 +115,6 @@ class Chapter:
             first = nbformat.v4.new_code_cell(fetching, id="colab", metadata={"tags": ["remove-cell"]})
             notebook.cells = [first, *notebook.cells]
         return _written(notebook)
-
-
-@functools.cache
-def _sha256(path: Path) -> str:
-    """Return the digest of a file, once a process: chapters share what they read."""
-    return files.sha256(path)
 
 
 def _written(notebook: NotebookNode) -> str:
@@ -161,7 +168,7 @@ def formatted(chapter: Chapter) -> str:
     text, start, pair = chapter.path.read_text(encoding="utf-8"), 0, chapter.path.with_suffix(".ipynb")
     # Ruff reads notebooks, but not MyST. What it would fix by --fix, such as the order of imports, comes first.
     notebook = _ruff(_ruff(_written(chapter.notebook), pair, "check", "--fix-only"), pair, "format")
-    for old, new in zip(_code(chapter.notebook), _code(nbformat.reads(notebook, as_version=4)), strict=True):
+    for old, new in zip(code_cells(chapter.notebook), code_cells(nbformat.reads(notebook, as_version=4)), strict=True):
         start = text.index(f"\n{old.source}\n```\n", start) + 1
         text = text[:start] + new.source + text[start + len(old.source) :]
         start += len(new.source)
@@ -204,7 +211,7 @@ def execute(chapter: Chapter, output: Path, *, parameters: Mapping[str, object] 
         except PapermillExecutionError as error:
             reason = f"{error.ename}: {(error.evalue.strip().splitlines() or [''])[0]}"
         except CellTimeoutError:
-            reason = f"took longer than {chapter.timeout} s; make it faster or raise execution.timeout in the header"
+            reason = f"took longer than {chapter.timeout} s; SER_PATIENCE=10 allows ten times as long"
         except DeadKernelError:
             reason = f"the kernel died, at {_peak()} MiB; often it was out of memory"
         else:
@@ -218,11 +225,12 @@ def execute(chapter: Chapter, output: Path, *, parameters: Mapping[str, object] 
                 "parameters": dict(parameters or {}),
                 "finished": datetime.now(UTC).strftime("%Y-%m-%d %H:%M"),
                 "seconds": round(time.monotonic() - started, 1),
-                "cell_seconds": [round(cell.metadata.papermill.duration, 2) for cell in _code(notebook)],
+                "cell_seconds": [round(cell.metadata.papermill.duration, 2) for cell in code_cells(notebook)],
                 "peak_mib": _peak(),
                 "python": platform.python_version(),
                 "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
                 "code": glue.package_hash(),
+                "made_from": chapter.made_from(),
             }
             notebook.metadata["ser"] = facts
             del notebook.metadata["papermill"]
@@ -231,6 +239,27 @@ def execute(chapter: Chapter, output: Path, *, parameters: Mapping[str, object] 
             return facts
         number, first_line = _last_started(nbformat.read(progress, as_version=4))
     raise SerError(f"{chapter.path}, code cell {number} ({first_line}): {reason}")
+
+
+def changed(chapter: Chapter, output: Path) -> list[str]:
+    """Return what was changed after a chapter was executed, by content, whatever the times of the files.
+
+    Args:
+        chapter: The chapter.
+        output: What `execute` wrote.
+
+    Returns:
+        Names: ``ser_core``, the text, declared files and folders. Empty if nothing was.
+
+    Raises:
+        SerError: If ``output`` is not an executed chapter.
+    """
+    facts = nbformat.read(output, as_version=4).metadata.get("ser", {})
+    if "code" not in facts:
+        raise SerError(f"{output}: not an executed chapter; delete it and run 'make book'")
+    now, then = chapter.made_from(), facts.get("made_from", {})
+    found = [] if facts["code"] == glue.package_hash() else ["ser_core"]
+    return found + [name for name in sorted({*now, *then}) if now.get(name) != then.get(name)]
 
 
 def _papermill(chapter: Chapter, parameters: dict, progress: Path, log: Path) -> NotebookNode:
@@ -269,7 +298,7 @@ def _papermill(chapter: Chapter, parameters: dict, progress: Path, log: Path) ->
 
 def _refuse_warnings(chapter: Chapter, notebook: NotebookNode) -> None:
     """Raise if a cell wrote to standard error, as warnings of libraries do; a hidden cell counts, too."""
-    for number, cell in enumerate(_code(notebook), start=1):
+    for number, cell in enumerate(code_cells(notebook), start=1):
         for output in cell.outputs:
             if output.output_type == "stream" and output.name == "stderr":
                 first_line = (cell.source.strip().splitlines() or ["empty"])[0]
@@ -277,7 +306,7 @@ def _refuse_warnings(chapter: Chapter, notebook: NotebookNode) -> None:
                 raise SerError(f"{chapter.path}, code cell {number} ({first_line}): wrote to standard error: {printed}")
 
 
-def _code(notebook: NotebookNode) -> list[NotebookNode]:
+def code_cells(notebook: NotebookNode) -> list[NotebookNode]:
     """Code cells as the text notebook has them: without the one that papermill put in."""
     injected = "injected-parameters"
     return [c for c in notebook.cells if c.cell_type == "code" and injected not in c.metadata.get("tags", [])]
@@ -285,7 +314,7 @@ def _code(notebook: NotebookNode) -> list[NotebookNode]:
 
 def _last_started(notebook: NotebookNode) -> tuple[int, str]:
     number, first_line = 0, "before the first cell"
-    for position, cell in enumerate(_code(notebook), start=1):
+    for position, cell in enumerate(code_cells(notebook), start=1):
         if cell.metadata.get("papermill", {}).get("start_time"):
             number, first_line = position, (cell.source.strip().splitlines() or ["empty"])[0]
     return number, first_line
@@ -419,6 +448,16 @@ def _format(chapters: Notebooks) -> None:
         with files.replacing(chapter.path) as temporary:
             temporary.write_text(formatted(chapter), encoding="utf-8")
     _pair(chapters)
+
+
+@app.command("forget")
+def _forget(chapters: Notebooks, output: Output = Path("book/chapters")) -> None:
+    """Delete executed chapters that are older than what they were made from, by content, so that they are made anew."""
+    for chapter in map(read, chapters):
+        path = output / f"{chapter.name}.ipynb"
+        if path.is_file() and (names := changed(chapter, path)):
+            typer.echo(f"{path}: {', '.join(names)} changed after it was executed")
+            path.unlink()
 
 
 @app.command("status")

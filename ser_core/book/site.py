@@ -15,7 +15,8 @@ import vl_convert
 from docutils import nodes
 from sphinx.addnodes import desc_signature
 
-from ser_core.book import identity
+from ser_core import files
+from ser_core.book import identity, provenance_pages
 from ser_core.errors import SerError
 
 _VEGA = (
@@ -24,6 +25,8 @@ _VEGA = (
 )
 PDF = "honest-splits.pdf"
 """Name of the whole book as PDF, at the top of the pages."""
+MADE_FROM = "executed.json"
+"""Below ``_static``: the checksum of each executed chapter that the pages show."""
 _DESCRIPTION = 200
 # Page -> the script that it alone has.
 _SCRIPTS = {"book/play": "play.js", "book/chapters/06_claims": "ledger.js"}
@@ -44,6 +47,8 @@ def setup(app) -> dict:
     Returns:
         What Sphinx wants to know of an extension.
     """
+    if "myst_nb" in app.extensions:
+        provenance_pages.connect(app)
     app.connect("config-inited", _configure)
     app.connect("builder-inited", _index_prose)
     app.connect("html-page-context", _complete, priority=900)
@@ -234,6 +239,8 @@ def _finish(app, failure: Exception | None) -> None:
     prose = json.dumps(dict(sorted(app.ser_prose.items())), ensure_ascii=False)
     (html / "_static" / "prose.js").write_text(f"window.SER_PROSE = {prose};\n", encoding="utf-8")
     write_vega(html / "_static")
+    made_from = {path.stem: files.sha256(path) for path in sorted((root / "book" / "chapters").glob("*.ipynb"))}
+    (html / "_static" / MADE_FROM).write_text(json.dumps(made_from, indent=1) + "\n", encoding="utf-8")
     slim(html)
     if (root / "extra" / PDF).is_file():
         shutil.copyfile(root / "extra" / PDF, html / PDF)

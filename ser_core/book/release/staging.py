@@ -8,7 +8,7 @@ from pathlib import Path
 import nbformat
 
 from ser_core import files
-from ser_core.book import chapters, glue
+from ser_core.book import chapters
 from ser_core.errors import SerError
 
 _TIMES = ("finished", "seconds", "cell_seconds", "peak_mib")
@@ -43,8 +43,10 @@ def copy(root: Path, stage: Path) -> list[Path]:
             raise SerError(f"{path}: no such file; execute the chapters by: make book")
         notebook = nbformat.read(path, as_version=4)
         facts = notebook.metadata.get("ser", {})
-        if facts.get("code") != glue.package_hash() or facts.get("parameters"):
-            raise SerError(f"{path}: executed by other code or with other parameters; delete it and use: make book")
+        if facts.get("parameters"):
+            raise SerError(f"{path}: executed with other parameters than its own; delete it and use: make book")
+        if names := chapters.changed(chapters.read(text), path):
+            raise SerError(f"{path}: {', '.join(names)} changed after it was executed; use: make book")
         copy = stage / "book" / "chapters" / path.name
         with files.replacing(copy) as temporary:
             temporary.write_text(nbformat.writes(without_times(notebook)) + "\n", encoding="utf-8")
