@@ -110,6 +110,47 @@ def test_executed_chapter_says_how_it_was_made(tmp_path):
         assert f"## {title}" in page and f" {counts[column].sum()} " in page
 
 
+@pytest.mark.parametrize(
+    ("change", "names"),
+    [
+        (lambda root: None, []),
+        (lambda root: (root / "results" / "runs" / "a" / "p.csv").write_text("1,2\n1,1\n"), ["results/runs/a"]),
+        (lambda root: (root / "results" / "runs" / "a" / "new.csv").write_text(""), ["results/runs/a"]),
+        (lambda root: (root / "data_cards" / "a.md").write_text("25 speakers"), ["data_cards/a.md"]),
+        (lambda root: (root / "notebooks" / "01_a.md").open("a").write("More.\n"), ["notebooks/01_a.md"]),
+    ],
+)
+def test_a_chapter_older_than_what_it_was_made_from_is_forgotten(tmp_path, monkeypatch, change, names):
+    path = chapter(tmp_path, "01_a", "n = 1", inputs="[results/runs/a, data_cards/a.md]")
+    for name, text in {"results/runs/a/p.csv": "1,2\n1,2\n", "data_cards/a.md": "24 speakers"}.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    notebook = nbformat.v4.new_notebook()
+    notebook.metadata["ser"] = {"code": glue.package_hash(), "made_from": chapters.read(path).made_from()}
+    output = tmp_path / "book" / "chapters" / "01_a.ipynb"
+    output.parent.mkdir(parents=True)
+    nbformat.write(notebook, output)
+    times = {file: file.stat().st_mtime for file in tmp_path.rglob("*") if file.is_file()}
+    change(tmp_path)
+    for file, time in times.items():  # by content: the time of the file says nothing
+        os.utime(file, (time, time))
+    assert chapters.changed(chapters.read(path), output) == names
+    chapters._forget([path], output.parent)
+    assert output.exists() == (not names)
+    notebook.metadata["ser"]["code"] = "00000000"
+    nbformat.write(notebook, output)
+    assert chapters.changed(chapters.read(path), output) == ["ser_core", *names]
+
+
+def test_patience_lets_cells_take_longer(tmp_path, monkeypatch):
+    path = chapter(tmp_path, "01_a", "n = 1", timeout=20)
+    monkeypatch.setenv("SER_PATIENCE", "2.5")
+    assert chapters.read(path).timeout == 50
+    monkeypatch.setenv("SER_PATIENCE", "long")
+    with pytest.raises(SerError, match="SER_PATIENCE is 'long'; expected a number such as 10"):
+        _ = chapters.read(path).timeout
+
+
 def test_code_is_formatted_and_prose_is_kept(tmp_path):
     cells = ["n=1", "import sys\nimport os\nprint( n, os, sys )", "def f(x):\n  return x\nn=1", "n = 1\n"]
     path = chapter(tmp_path, "01_a", *cells)
