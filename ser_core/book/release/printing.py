@@ -23,6 +23,13 @@ span[id^="document-"] { display: block; break-before: page; }
 .bd-main .bd-content .bd-article-container, .bd-page-width { max-width: none !important; }
 .bd-main .bd-content { margin-left: 0 !important; }
 """
+# The PDF must not hold the folder that it was printed in: a link to a file leads to its place in the book, or nowhere.
+_LINKS = """() => document.querySelectorAll('a[href]').forEach((link) => {
+  const place = decodeURIComponent(link.hash.slice(1));
+  if (link.protocol !== 'file:') return;
+  if (place && document.getElementById(place)) link.setAttribute('href', '#' + place);
+  else link.removeAttribute('href');
+})"""
 _FOOT = (
     '<div style="font: 8pt sans-serif; color: #59636e; width: 100%; margin: 0 15mm; display: flex; '
     'justify-content: space-between"><span>{name} {version}</span><span class="pageNumber"></span></div>'
@@ -51,7 +58,7 @@ def book(stage: Path, target: Path, *, seconds: int, work: identity.Work) -> Pat
         The PDF; the same bytes for the same pages, browser and fonts.
 
     Raises:
-        SerError: If there is no Chromium, or a page cannot be rendered.
+        SerError: If there is no Chromium, a page cannot be rendered, or the PDF names a file of this machine.
     """
     if not can_print():
         raise SerError(
@@ -70,6 +77,7 @@ def book(stage: Path, target: Path, *, seconds: int, work: identity.Work) -> Pat
         # Sphinx writes the addresses of this one page as if it were at the top.
         page.goto(shutil.copyfile(html / "book" / "index.html", html / "whole.html").as_uri())
         page.evaluate(f"document.querySelectorAll('{_LEFT_OUT}').forEach((element) => element.remove())")
+        page.evaluate(_LINKS)
         page.add_style_tag(content=_SHEETS)
         page.emulate_media(media="print")
         page.pdf(
@@ -85,6 +93,8 @@ def book(stage: Path, target: Path, *, seconds: int, work: identity.Work) -> Pat
         )
         browser.close()
         temporary.write_bytes(dated(temporary.read_bytes(), seconds))
+        if b"file://" in temporary.read_bytes():
+            raise SerError("the PDF names a file of this machine; see the links that printing.py leaves in")
     return target
 
 
