@@ -265,12 +265,16 @@ def numbers(root: Path) -> dict[str, tuple[str, str]]:
             if match["what"]:
                 kind = "Table" if match["what"] == "table" else "Fig."
                 counts[kind] += 1
-                label, key, anchor = f"{kind} {number}.{counts[kind]}", match["key"], ""
-            anchor = match["name"] or anchor
-            key = match["table"] or key
+                # A table's first word is of its caption; its key comes with what is in it.
+                label, anchor, key = f"{kind} {number}.{counts[kind]}", "", match["key"] if kind == "Fig." else ""
+            elif match["name"]:
+                anchor = match["name"]
+            elif label.startswith("Table") and not key:
+                key = match["table"]
+            else:
+                continue
             if label and key:
-                found.setdefault(f"{name}::{key}", (label, anchor))
-                found[f"{name}::{key}"] = (found[f"{name}::{key}"][0], anchor)
+                found[f"{name}::{key}"] = label, anchor
     return found
 
 
