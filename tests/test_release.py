@@ -265,6 +265,15 @@ def test_what_is_no_bundle_is_one_line(tmp_path, ser):
         assert done.code == 2 and len(done.err.splitlines()) == 1 and said in done.err
 
 
+@pytest.mark.parametrize("share", [0.01, 0.5, 0.999])
+def test_a_bundle_that_was_cut_off_is_one_line(made, tmp_path, ser, share):
+    path, data = tmp_path / "cut.zip", made.read_bytes()
+    path.write_bytes(data[: int(len(data) * share)])
+    done = ser("verify-bundle", path)
+    assert (done.code, len(done.err.splitlines())) == (2, 1)
+    assert "cut.zip: not a readable zip file" in done.err and "fetch it again" in done.err
+
+
 def test_chapters_are_executed_again(made, tmp_path):
     assert verifying.verify(made, chapters=True) == []
 
@@ -354,12 +363,17 @@ def test_staged_chapters_and_their_status_say_no_times(clone, tmp_path):
     assert "01_toy" in status and "Seconds" not in status and "Executed (UTC)" not in status
 
 
-def test_pdf_has_the_time_of_the_commit():
+def test_pdf_has_the_time_of_the_commit_and_its_own_count_of_cells():
     told = b"<< /CreationDate (D:20261129091011+00'00')\n/ModDate (D:20261129091011+00'00') >>"
-    made = printing.dated(told, 1_767_323_046)
+    made = printing.canonical(told, 1_767_323_046)
     assert made == told.replace(b"20261129091011", b"20260102030406")
+    cells = [b" /ID (node%08d) /ID (node%08d) /Headers [(node%08d)] (node7)" % (n, n + 2, n) for n in (180, 99_999)]
+    first, second = (printing.canonical(told + part, 0) for part in cells)
+    assert first == second and first.endswith(
+        b"/ID (node00000001) /ID (node00000002) /Headers [(node00000001)] (node7)"
+    )
     with pytest.raises(SerError, match="no time"):
-        printing.dated(b"%PDF", 0)
+        printing.canonical(b"%PDF", 0)
 
 
 def test_workflows_build_verify_and_publish_the_bundle():

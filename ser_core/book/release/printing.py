@@ -22,6 +22,10 @@ span[id^="document-"] { display: block; break-before: page; }
 .bd-header, .bd-header-article, .bd-sidebar-primary, .bd-sidebar-secondary, .bd-footer { display: none !important; }
 .bd-main .bd-content .bd-article-container, .bd-page-width { max-width: none !important; }
 .bd-main .bd-content { margin-left: 0 !important; }
+html { font-size: 14px; }
+table.table { font-size: 0.82em; }
+table.table caption { font-size: 1em; }
+table.table :is(thead, thead tr, tbody tr:first-child) { break-after: avoid; }
 """
 # The PDF must not hold the folder that it was printed in: a link to a file leads to its place in the book, or nowhere.
 _LINKS = """() => document.querySelectorAll('a[href]').forEach((link) => {
@@ -30,6 +34,7 @@ _LINKS = """() => document.querySelectorAll('a[href]').forEach((link) => {
   if (place && document.getElementById(place)) link.setAttribute('href', '#' + place);
   else link.removeAttribute('href');
 })"""
+_CELL = rb"\(node\d{8}\)"
 _FOOT = (
     '<div style="font: 8pt sans-serif; color: #59636e; width: 100%; margin: 0 15mm; display: flex; '
     'justify-content: space-between"><span>{name} {version}</span><span class="pageNumber"></span></div>'
@@ -92,28 +97,35 @@ def book(stage: Path, target: Path, *, seconds: int, work: identity.Work) -> Pat
             margin={"top": "16mm", "bottom": "18mm", "left": "15mm", "right": "15mm"},
         )
         browser.close()
-        temporary.write_bytes(dated(temporary.read_bytes(), seconds))
+        temporary.write_bytes(canonical(temporary.read_bytes(), seconds))
         if b"file://" in temporary.read_bytes():
             raise SerError("the PDF names a file of this machine; see the links that printing.py leaves in")
     return target
 
 
-def dated(pdf: bytes, seconds: int) -> bytes:
-    """Return a PDF that says it was made at a time, in place of now.
+def canonical(pdf: bytes, seconds: int) -> bytes:
+    """Return a PDF without what differs from one printing to the next: its time, and the numbers of its table cells.
+
+    Chromium names the cells of a tagged table by a count of everything that it has drawn since it began.
 
     Args:
         pdf: What Chromium wrote.
-        seconds: The time, since 1970, UTC.
+        seconds: The time that it shall bear, since 1970, UTC.
+
+    Returns:
+        A PDF of the same length, so that its list of places stays true.
 
     Raises:
         SerError: If it holds no time, so that its bytes would differ in a way that this does not know.
 
     Examples:
-        >>> dated(b"/CreationDate (D:20260102030405+00'00')", 0)
-        b"/CreationDate (D:19700101000000+00'00')"
+        >>> canonical(b"/CreationDate (D:20260102030405+00'00') (node00000181) (node00000180) (node00000181)", 0)
+        b"/CreationDate (D:19700101000000+00'00') (node00000002) (node00000001) (node00000002)"
     """
     time = datetime.fromtimestamp(seconds, UTC).strftime("%Y%m%d%H%M%S").encode()
     made, found = re.subn(rb"(/(?:CreationDate|ModDate)\s*\(D:)\d{14}", rb"\g<1>" + time, pdf)
     if not found:
         raise SerError("the PDF has no time of its making; this Chromium writes PDFs in another way")
-    return made
+    # In the same order, for the PDF has a sorted list of them.
+    ranks = {name: rank for rank, name in enumerate(sorted(set(re.findall(_CELL, made))), start=1)}
+    return re.sub(_CELL, lambda cell: b"(node%08d)" % ranks[cell[0]], made)
