@@ -376,6 +376,23 @@ def test_pdf_has_the_time_of_the_commit_and_its_own_count_of_cells():
         printing.canonical(b"%PDF", 0)
 
 
+@pytest.mark.parametrize(
+    ("said", "once"),
+    [
+        (b"/Title (Make oneMake one)\n/Next", b"/Title (Make one)        \n/Next"),
+        (b"/Title (1.2. 1.2. FineFine)>>", b"/Title (1.2. Fine)         >>"),
+        (b"/Title (Cite)\n", b"/Title (Cite)\n"),
+        (b"/Title (a\\)a\\))\n", b"/Title (a\\))   \n"),
+        (b"/Title <FEFF0041201400412014>\n", b"/Title <FEFF00412014>        \n"),
+        (b"/Title <FEFF00410042>\n", b"/Title <FEFF00410042>\n"),
+    ],
+)
+def test_bookmarks_say_a_heading_once_and_nothing_moves(said, once):
+    time = b"/CreationDate (D:19700101000000"
+    made = printing.canonical(time + said, 0)
+    assert made == time + once and len(once) == len(said)
+
+
 def test_workflows_build_verify_and_publish_the_bundle():
     folder = ROOT / ".github" / "workflows"
     release, pages = (yaml.safe_load((folder / f"{name}.yml").read_text()) for name in ("release", "pages"))

@@ -34,6 +34,7 @@ _LINKS = """() => document.querySelectorAll('a[href]').forEach((link) => {
   if (place && document.getElementById(place)) link.setAttribute('href', '#' + place);
   else link.removeAttribute('href');
 })"""
+_TITLE = rb"(/Title \(|/Title <)((?:\\.|[^\\)>])+)(\)|>)"
 _CELL = rb"\(node\d{8}\)"
 _FOOT = (
     '<div style="font: 8pt sans-serif; color: #59636e; width: 100%; margin: 0 15mm; display: flex; '
@@ -106,7 +107,8 @@ def book(stage: Path, target: Path, *, seconds: int, work: identity.Work) -> Pat
 def canonical(pdf: bytes, seconds: int) -> bytes:
     """Return a PDF without what differs from one printing to the next: its time, and the numbers of its table cells.
 
-    Chromium names the cells of a tagged table by a count of everything that it has drawn since it began.
+    Chromium names the cells of a tagged table by a count of everything that it has drawn since it began. It also says
+    a heading twice in its bookmark where the heading was moved to the next page; this says it once.
 
     Args:
         pdf: What Chromium wrote.
@@ -128,4 +130,35 @@ def canonical(pdf: bytes, seconds: int) -> bytes:
         raise SerError("the PDF has no time of its making; this Chromium writes PDFs in another way")
     # In the same order, for the PDF has a sorted list of them.
     ranks = {name: rank for rank, name in enumerate(sorted(set(re.findall(_CELL, made))), start=1)}
-    return re.sub(_CELL, lambda cell: b"(node%08d)" % ranks[cell[0]], made)
+    made = re.sub(_CELL, lambda cell: b"(node%08d)" % ranks[cell[0]], made)
+    return re.sub(_TITLE, _bookmark, made)
+
+
+def _bookmark(title: re.Match) -> bytes:
+    """Return a title that says everything once, with spaces behind it, so that nothing else moves."""
+    start, text, end = title.groups()
+    unit = 4 if start.endswith(b"<") else 1  # hexadecimal digits of a letter
+    mark = text[:unit] if text.upper().startswith(b"FEFF") else b""
+    once = said_once(text[len(mark) :], unit)
+    return title[0] if once is None else (start + mark + once + end).ljust(len(title[0]))
+
+
+def said_once(text: bytes, unit: int = 1) -> bytes | None:
+    """Return a text in which each part stands twice with each part once; None if that is not so.
+
+    Args:
+        text: The text.
+        unit: Bytes of a letter.
+
+    Examples:
+        >>> said_once(b"1.2. 1.2. Fine-tuningFine-tuning"), said_once(b"1.2. Fine-tuning")
+        (b'1.2. Fine-tuning', None)
+    """
+    if not text:
+        return b""
+    for size in range(len(text) // 2 // unit * unit, 0, -unit):
+        if text[:size] == text[size : 2 * size]:
+            rest = said_once(text[2 * size :], unit)
+            if rest is not None:
+                return text[:size] + rest
+    return None
