@@ -307,7 +307,7 @@ def _refuse_warnings(chapter: Chapter, notebook: NotebookNode) -> None:
 
 
 def code_cells(notebook: NotebookNode) -> list[NotebookNode]:
-    """Code cells as the text notebook has them: without the one that papermill put in."""
+    """Return the code cells as the text notebook has them: without the one that papermill put in."""
     injected = "injected-parameters"
     return [c for c in notebook.cells if c.cell_type == "code" and injected not in c.metadata.get("tags", [])]
 
