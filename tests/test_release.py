@@ -157,6 +157,15 @@ def test_scores_are_those_of_scikit_learn(made, tmp_path):
         assert row[key] == pytest.approx(f1_score(truth, prediction, average=average), abs=1e-6)
 
 
+def test_a_run_may_answer_with_words_that_its_few_clips_do_not_have(tmp_path):
+    run = "runs/published-splits/urdu.khan2026-urdu-sm3.compare.svm-linear.train"
+    shutil.copytree(ROOT / "results" / run, tmp_path / run)
+    table = pd.read_parquet(tmp_path / run / "predictions.parquet")
+    assert set(table["prediction"]) - set(table["truth"])
+    right = (table["truth"] == table["prediction"]).groupby(table["seed"]).mean().mean()
+    assert scores.table(tmp_path).splitlines()[1].split(",")[6] == f"{right:.6f}"
+
+
 def test_each_changed_byte_is_found_and_its_file_named(made, tmp_path):
     data, path = made.read_bytes(), tmp_path / "changed.zip"
     with zipfile.ZipFile(made) as opened:

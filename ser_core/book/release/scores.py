@@ -31,7 +31,7 @@ def table(results: Path) -> str:
     for stamp in sorted((results / "runs").glob("*/*/run.json")):
         name = f"{stamp.parent.parent.name}/{stamp.parent.name}"
         check_tables(stamp)
-        found = metrics.scores(predictions.read(stamp.parent / "predictions.parquet"))
+        found = metrics.scores(predictions.load(stamp.parent / "predictions.parquet"))
         counts = {key: found[f"n_{key}"] for key in ("clips", "speakers", "seeds", "classes")}
         rows.append({"run": name} | counts | {key: f"{found[key]:.6f}" for key in metrics.METRICS})
     if not rows:
