@@ -35,6 +35,15 @@ def test_panels_move_below_each_other_and_keep_what_they_share():
     assert [place.get_ylabel() for place in axes if place.yaxis.label.get_visible()] == ["UAR, %"] * 2
 
 
+def test_panels_whose_cells_would_touch_get_a_row_each():
+    figure, axes = figures.panels(2, 1, 2)
+    for place in axes:
+        for column in range(9):
+            place.text((column + 0.5) / 9, 0.5, "49.5", ha="center")
+    phone.narrow(figure)
+    assert grid_of(figure) == {(2, 1)}
+
+
 def test_panels_whose_labels_would_touch_get_a_row_each():
     figure, axes = figures.panels(2, 1, 2)
     for place in axes:

@@ -128,7 +128,10 @@ def _arrange(figure: Figure, panels: list[Axes], rows: int, columns: int) -> Non
 
 
 def _crowded(axes: Axes) -> bool:
-    """Return whether labels below a panel touch."""
+    """Return whether labels below a panel touch, or words in it, as the numbers of cells."""
     labels = [label for label in axes.get_xticklabels() if label.get_text() and label.get_visible()]
     boxes = sorted((label.get_window_extent() for label in labels if not label.get_rotation()), key=lambda box: box.x0)
-    return any(second.x0 - first.x1 < _APART for first, second in itertools.pairwise(boxes))
+    inside = [text.get_window_extent().padded(_APART / 2) for text in axes.texts if text.get_visible()]
+    return any(second.x0 - first.x1 < _APART for first, second in itertools.pairwise(boxes)) or any(
+        first.overlaps(second) for first, second in itertools.combinations(inside, 2)
+    )
