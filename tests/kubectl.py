@@ -7,10 +7,8 @@ from pathlib import Path
 
 import yaml
 
-folder = Path(os.environ["KUBECTL_FOLDER"])
 
-
-def main(words):
+def main(words, folder):
     if words == ["create", "--filename", "-", "--output", "name"]:
         job = yaml.safe_load(sys.stdin)
         name = f"{job['metadata']['generateName']}{len(list(folder.iterdir()))}"
@@ -29,4 +27,4 @@ def main(words):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main(sys.argv[1:], Path(os.environ["KUBECTL_FOLDER"]))

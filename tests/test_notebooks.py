@@ -174,7 +174,8 @@ def test_code_is_formatted_and_prose_is_kept(tmp_path):
         (["n = 1", "import os; os._exit(1)", "n"], r"code cell 2 \(import os; .*\): the kernel died, at \d+ MiB"),
     ],
 )
-def test_failure_names_chapter_and_cell_and_leaves_nothing(tmp_path, cells, message):
+def test_failure_names_chapter_and_cell_and_leaves_nothing(tmp_path, monkeypatch, cells, message):
+    monkeypatch.delenv("SER_PATIENCE", raising=False)
     path = chapter(tmp_path, "01_a", *cells, timeout=2)
     with pytest.raises(SerError, match=message) as caught:
         chapters.execute(chapters.read(path), tmp_path / "out" / "01_a.ipynb", parameters={"n": 3})

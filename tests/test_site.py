@@ -68,6 +68,8 @@ def build(folder, more=""):
         "html_theme_options": {},
         "html_copy_source": False,
         "root_doc": "book/index",
+        # Sphinx keeps its default for the process, and MyST-NB of another test changes it.
+        "source_suffix": {".rst": "restructuredtext", ".md": "markdown"},
         "exclude_patterns": ["notebooks", "out"],
     }
     out = folder / "out"

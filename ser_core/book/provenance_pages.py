@@ -165,7 +165,7 @@ def _body(chapter: provenance.Executed, title: str, known: dict[str, str], ancho
         "<code>ser trace KEY</code> says the same in a clone.</p>"
     )
     for number, source in enumerate(chapter.sources, start=1):
-        made = [one for one in chapter.glued if one.cell == number and not one.text.startswith("Source: ")]
+        made = [one for one in chapter.glued if one.cell == number]
         if made:
             yield f'<section id="cell-{number}"><h2>Code cell {number}</h2>'
             yield from _from(chapter, made[0], known)
@@ -189,7 +189,7 @@ def _from(chapter: provenance.Executed, one: provenance.Glued, known: dict[str, 
 
 
 def _has_page(chapter: provenance.Executed, number: int) -> bool:
-    return any(one.cell == number and not one.text.startswith("Source: ") for one in chapter.glued)
+    return any(one.cell == number for one in chapter.glued)
 
 
 def _made(chapter: provenance.Executed, one: provenance.Glued, here: str, named: tuple[str, str]) -> str:
