@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import zipfile
+from urllib.parse import unquote
 
 import nbformat
 import pandas as pd
@@ -21,7 +22,7 @@ from ser_core.errors import SerError
 from ser_core.experiments import runs
 
 ROOT = paths.repository()
-RUN = "results/runs/toy/first"
+RUN = "results/runs/toy/first+second"
 CHAPTER = """---
 jupytext:
   formats: ipynb,md:myst
@@ -55,7 +56,9 @@ def repository(folder, monkeypatch):
     table = pd.DataFrame({"clip": [f"emodb/{n}" for n in range(30)], "speaker": [f"emodb/{n % 5}" for n in range(30)]})
     table = table.assign(truth=[words[n % 3] for n in range(30)], prediction=[rng.choice(words) for _ in range(30)])
     monkeypatch.setenv("SER_RESULTS", str(folder / "results"))
-    runs.write(runs.Run("toy", "first", table, {"experiment": "toy", "cell": {"corpus": "emodb"}, "code": "0" * 16}))
+    runs.write(
+        runs.Run("toy", "first+second", table, {"experiment": "toy", "cell": {"corpus": "emodb"}, "code": "0" * 16})
+    )
     monkeypatch.delenv("SER_RESULTS")
     (folder / "notebooks").mkdir()
     (folder / "notebooks" / "01_toy.md").write_text(CHAPTER)
@@ -150,7 +153,7 @@ def test_scores_are_those_of_scikit_learn(made, tmp_path):
     (row,) = pd.read_csv(tmp_path / "tables" / "runs.csv").to_dict("records")
     table = pd.read_parquet(tmp_path / RUN / "predictions.parquet")
     truth, prediction = table["truth"], table["prediction"]
-    assert (row["run"], row["clips"], row["speakers"], row["classes"]) == ("toy/first", 30, 5, 3)
+    assert (row["run"], row["clips"], row["speakers"], row["classes"]) == ("toy/first+second", 30, 5, 3)
     assert row["uar"] == pytest.approx(balanced_accuracy_score(truth, prediction), abs=1e-6)
     assert row["wa"] == pytest.approx(accuracy_score(truth, prediction), abs=1e-6)
     for key, average in (("macro_f1", "macro"), ("weighted_f1", "weighted")):
@@ -228,11 +231,11 @@ def no_action(members):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (no_run, rf"{RUN}/predictions.parquet: no such file"),
-        (other_table, rf"{RUN}/predictions.parquet: not the table that its run.json records"),
-        (other_scores, r"tables/runs.csv: 2 lines differ .* such as toy/first"),
+        (no_run, rf"{re.escape(RUN)}/predictions.parquet: no such file"),
+        (other_table, rf"{re.escape(RUN)}/predictions.parquet: not the table that its run.json records"),
+        (other_scores, r"tables/runs.csv: 2 lines differ .* such as toy/first\+second"),
         (other_columns, r"croissant/emodb.json: other columns"),
-        (no_action, r"#results/runs/toy/first/run.json has no instrument"),
+        (no_action, r"#results/runs/toy/first(\+|%2B)second/run.json has no instrument"),
         (lambda members: members.pop("html/index.html"), r"html/index.html: is missing"),
         (lambda members: members.pop("executed/01_toy.ipynb"), r"executed/01_toy.ipynb, which is missing"),
         (lambda members: members.update({crates.CRATE: b"[1]"}), r"ro-crate-metadata.json: not an RO-Crate"),
@@ -310,8 +313,8 @@ def test_the_crate_is_read_by_another_library(made, tmp_path):
         opened.extractall(tmp_path)
     crate = ROCrate(tmp_path)
     actions = {action.id: action for action in crate.get_by_type("CreateAction")}
-    run = actions["#results/runs/toy/first/run.json"]
-    assert {one.id for one in run["result"]} == {f"{RUN}/predictions.parquet", f"{RUN}/run.json"}
+    run = actions["#results/runs/toy/first+second/run.json"]
+    assert {unquote(one.id) for one in run["result"]} == {f"{RUN}/predictions.parquet", f"{RUN}/run.json"}
     assert {one.id for one in run["object"]} == {"experiments/toy.yaml", "results/clips/emodb.parquet"}
     assert [one.id for one in actions["#executed/01_toy.ipynb"]["object"]] == ["notebooks/01_toy.md"]
     assert crate.datePublished.isoformat() == "2026-01-02T03:04:06+00:00"

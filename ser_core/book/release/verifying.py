@@ -7,6 +7,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import unquote
 
 from ser_core import files
 from ser_core.book.release import archive, crates, scores
@@ -86,9 +87,10 @@ def _crate(root: Path) -> Iterator[str]:
     for name, entity in entities.items():
         kinds = entity.get("@type", ())
         if "File" in ([kinds] if isinstance(kinds, str) else kinds):
-            if not (root / name).is_file():
+            path = root / unquote(name)  # an @id is a URI, in which "+" is "%2B"
+            if not path.is_file():
                 yield f"{crates.CRATE}: describes {name}, which is missing"
-            elif files.sha256(root / name) != entity.get("sha256"):
+            elif files.sha256(path) != entity.get("sha256"):
                 yield f"{crates.CRATE}: another checksum of {name}"
         if entity.get("@type") == "CreateAction" and not (entity.get("instrument") and entity.get("result")):
             yield f"{crates.CRATE}: {name} has no instrument or no result"
