@@ -8,8 +8,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpec
-from matplotlib.offsetbox import AnchoredOffsetbox, HPacker, VPacker
+from matplotlib.lines import Line2D
+from matplotlib.offsetbox import AnchoredOffsetbox, PackerBase
 from matplotlib.text import Text
+from matplotlib.ticker import FixedLocator
 
 WIDTH = 3.9
 """Width in inches: as wide as a phone's text, letters come out as large as on a desktop."""
@@ -22,6 +24,7 @@ _LINE = 0.16  # inches of a line of a label
 _STEEP = 60  # degrees of names below cells, which are narrow
 _AROUND = 0.8  # inches above and below rows
 _APART = 2  # pixels between two labels
+_TIGHT = {"handlelength": 0, "handletextpad": 0, "columnspacing": 1, "borderpad": 0, "borderaxespad": 0}
 
 
 def narrow(figure: Figure) -> None:
@@ -35,16 +38,17 @@ def narrow(figure: Figure) -> None:
     shapes = {axes.get_subplotspec().get_geometry()[:2] for axes in panels}
     rows, columns = shapes.pop() if len(shapes) == 1 else (1, 1)
     height = max(figure.get_figheight() / rows, *map(_wrapped_rows, panels), 0)
-    names = [box for box in figure.findobj(AnchoredOffsetbox) if isinstance(box.get_child(), HPacker)]
-    for box in names:  # set when it is known how wide panels are
-        box.set_in_layout(False)
+    names = [box for box in figure.findobj(AnchoredOffsetbox) if isinstance(box.get_child(), PackerBase)]
+    figure.set_figwidth(WIDTH)
+    lines = _above(figure, names[0]) if len(names) == 1 else 0
     for text in figure.findobj(Text):
         text.set_fontsize(max(text.get_fontsize(), _SMALLEST))
     for axes in panels:
         for label in axes.get_xticklabels():
             if 0 < label.get_rotation() < _STEEP:
                 label.set_rotation(_STEEP)
-    for fewer in range(min(columns, 2), 0, -1):
+    # Where panels have names of their own, each needs its width.
+    for fewer in range(1 if len(names) > 1 else min(columns, 2), 0, -1):
         needed = -(-len(panels) // fewer)
         figure.set_size_inches(WIDTH, height * needed)
         if fewer < columns:
@@ -52,7 +56,6 @@ def narrow(figure: Figure) -> None:
         _fits(figure)
         if fewer == 1 or not any(map(_crowded, panels)):
             break
-    lines = sum(map(_stack, names))
     for axes in panels:
         for text in (axes.xaxis.label, axes.title, axes._left_title):
             lines += _fit(text, axes.bbox.width) / fewer
@@ -74,6 +77,8 @@ def _wrapped_rows(axes: Axes) -> float:
     """Put long names of rows on two lines, and return how high the panel is then, in inches; 0 if none was long."""
     labels, places = axes.get_yticklabels(), axes.get_yticks()
     names = [label.get_text() for label in labels]
+    if not isinstance(axes.yaxis.get_major_locator(), FixedLocator):  # numbers
+        return 0
     if len(names) != len(places) or not any(len(name) > _LONG for name in names):
         return 0
     weights = [label.get_fontweight() for label in labels]
@@ -93,19 +98,29 @@ def _fit(text: Text, width: float) -> int:
     return len(lines) - 1
 
 
-def _stack(names: AnchoredOffsetbox) -> int:
-    """Break names above a panel, see `ser_core.book.figures.names`, that are wider than it; return the lines added."""
-    row, width, lines, used = names.get_child(), names.axes.bbox.width, [[]], 0.0
-    for word in row.get_children():
-        _fit(word.get_children()[0], width)
-        wide = word.get_bbox(names.figure.canvas.get_renderer()).width + row.sep
-        if lines[-1] and used + wide > width:
-            lines, used = [*lines, []], 0.0
-        lines[-1].append(word)
-        used += wide
-    names.set_child(VPacker(children=[HPacker(children=line, sep=row.sep, pad=0) for line in lines], sep=3, pad=0))
-    names.set_in_layout(True)
-    return len(lines) - 1
+def _above(figure: Figure, names: AnchoredOffsetbox) -> int:
+    """Write names of colours, see `ser_core.book.figures.names`, above all panels, where they cover no data.
+
+    Args:
+        figure: As wide as it is to be.
+        names: What a panel has; it is removed.
+
+    Returns:
+        The lines that the names take.
+    """
+    words = names.findobj(Text)
+    names.remove()
+    shown = [Line2D([], [], linestyle="")] * len(words), [word.get_text() for word in words]
+    look = {"weight": "bold", "size": max(words[0].get_fontsize(), _SMALLEST)}
+    colours = [word.get_color() for word in words]
+    for columns in range(len(words), 0, -1):
+        legend = figure.legend(
+            *shown, loc="outside upper left", ncols=columns, prop=look, labelcolor=colours, frameon=False, **_TIGHT
+        )
+        if columns == 1 or legend.get_window_extent().width <= figure.bbox.width:
+            break
+        legend.remove()
+    return -(-len(words) // columns)
 
 
 def _arrange(figure: Figure, panels: list[Axes], rows: int, columns: int) -> None:
