@@ -53,7 +53,9 @@ def rows(axes: Axes, labels: Iterable[str], *, grid: bool = True, **text: object
     axes.grid(grid, axis="x")
 
 
-def note(axes: Axes, x: float, y: float, words: str, *, colour: str = MUTED, **options: object) -> None:
+def note(
+    axes: Axes, x: float, y: float, words: str, *, shift: float = 0, colour: str = MUTED, **options: object
+) -> None:
     """Write a small remark into an axes, in the axes' own units.
 
     Args:
@@ -61,10 +63,12 @@ def note(axes: Axes, x: float, y: float, words: str, *, colour: str = MUTED, **o
         x: Where it begins.
         y: Its middle.
         words: The remark.
+        shift: How far beside x it begins, in points, whatever the width of the axes.
         colour: Its colour.
         **options: As for ``Axes.text``, such as ``ha``.
     """
-    axes.text(x, y, words, **{**_SMALL, "color": colour, **options})
+    look = {**_SMALL, "color": colour, **options}
+    axes.annotate(words, (x, y), (shift, 0), textcoords="offset points", annotation_clip=False, **look)
 
 
 def reference(
