@@ -1,10 +1,14 @@
+import os
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import joblib
 import pytest
+
+from ser_core.systems import workers
 
 # Each worker notes its process id and then works for longer than the test waits.
 PARENT = """
@@ -16,7 +20,7 @@ def work(folder):
     open(f"{folder}/{os.getpid()}", "w").close()
     time.sleep(900)
 
-with joblib.parallel_config(backend="loky", n_jobs=2, initializer=workers.end_with, initargs=(os.getpid(),)):
+with workers.pool(2):
     joblib.Parallel()(joblib.delayed(work)(sys.argv[1]) for _ in range(4))
 """
 
@@ -46,3 +50,11 @@ def test_workers_end_with_a_parent_that_is_killed(tmp_path, sent):
         parent.send_signal(sent)
     assert parent.returncode == -sent
     assert wait_for(lambda: not any(map(alive, pids)), 60)
+
+
+def test_workers_are_in_the_folder_of_the_caller_wherever_it_was_before(tmp_path, monkeypatch):
+    for name in ("first", "second", "first"):
+        (tmp_path / name).mkdir(exist_ok=True)
+        monkeypatch.chdir(tmp_path / name)
+        with workers.pool(2):
+            assert joblib.Parallel()(joblib.delayed(os.getcwd)() for _ in range(2)) == [str(tmp_path / name)] * 2

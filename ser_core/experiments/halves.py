@@ -11,7 +11,7 @@ from ser_core.data import splits
 from ser_core.errors import SerError
 from ser_core.evaluation import procedure
 from ser_core.experiments.fold import clips_of
-from ser_core.systems import classifiers, features
+from ser_core.systems import classifiers, features, workers
 
 # The systems whose halves are committed. Folds are as in the experiments 'baselines' and 'byol-probe'.
 FOLDS = {"ravdess": 6, "emodb": "loo", "banglaser": 6}
@@ -100,7 +100,7 @@ def scored(
     speakers = np.sort(clips["speaker"].unique().astype("object"))
     halved = halvings(len(speakers), n_halvings, seed)
     tasks = [(number, half, speakers[halved[number] == half]) for number in range(n_halvings) for half in (0, 1)]
-    with joblib.parallel_config(backend="loky", n_jobs=jobs, inner_max_num_threads=1):
+    with workers.pool(jobs):
         done = joblib.Parallel()(
             joblib.delayed(_half)(
                 x, clips[clips["speaker"].isin(who)], model, normalisation, folds, number, half, n_divisions, seed

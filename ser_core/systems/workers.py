@@ -16,9 +16,9 @@ _WAIT_S = 30
 def pool(jobs: int) -> Iterator[None]:
     """Give the context in which `joblib.Parallel` runs workers of one thread.
 
-    Without ``SER_DASK`` they are processes of this machine that end with this one, however it ended. With it, they are
-    the workers of the Dask scheduler at that address, such as ``tcp://head:8786``; those see the same files and have
-    the same environment. What a worker that is lost has not given back is computed by another.
+    Without ``SER_DASK`` they are processes of this machine, in the present folder, that end with this one, however it
+    ended. With it, they are the workers of the Dask scheduler at that address, such as ``tcp://head:8786``; those see
+    the same files and have the same environment. What a worker that is lost has not given back is computed by another.
 
     Args:
         jobs: Processes on this machine; -1 is one per core. On a cluster all workers are used.
@@ -45,8 +45,9 @@ def pool(jobs: int) -> Iterator[None]:
         return
     # Loky ends a worker that keeps much memory and starts another, and nothing is lost.
     warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given")
-    ending = {"initializer": end_with, "initargs": (os.getpid(),)}
-    with joblib.parallel_config(backend="loky", n_jobs=jobs, inner_max_num_threads=1, **ending):
+    # It keeps its workers for the next call, unless that gives other arguments: relative paths are those of the caller.
+    start = {"initializer": start_worker, "initargs": (os.getpid(), os.getcwd())}
+    with joblib.parallel_config(backend="loky", n_jobs=jobs, inner_max_num_threads=1, **start):
         yield
 
 
@@ -73,14 +74,16 @@ def _client(address: str) -> Iterator:
         yield client
 
 
-def end_with(parent: int) -> None:
-    """End this process soon after its parent has ended: an initialiser of workers.
+def start_worker(parent: int, folder: str) -> None:
+    """Go to the parent's folder, and end this process soon after the parent has ended: an initialiser of workers.
 
     A parent that is killed cannot tell its workers, which would fit several folds more and then wait for minutes.
 
     Args:
         parent: Process id of the parent; it is given, because a worker that starts late has another parent already.
+        folder: The folder in which the parent works, to which its relative paths belong.
     """
+    os.chdir(folder)
     threading.Thread(target=_watch, args=(parent,), daemon=True).start()
 
 

@@ -170,7 +170,7 @@ def _recordings(corpus: str, extractor: str, clips: pd.DataFrame, folder: Path) 
     found, problems = [], []
     for _, clip in clips.iterrows():
         try:
-            found.append(corpora.audio_path(clip, folder))
+            found.append(corpora.audio_path(clip, folder).absolute())  # workers of a cluster may be in other folders
         except SerError as error:
             problems.append(str(error))
     _raise(corpus, extractor, problems)
