@@ -110,6 +110,13 @@ def test_executed_chapter_says_how_it_was_made(tmp_path):
         assert f"## {title}" in page and f" {counts[column].sum()} " in page
 
 
+def test_a_text_that_a_cell_prints_in_pieces_is_one_output(tmp_path):
+    path = chapter(tmp_path, "01_a", "n = 1", "for i in range(3):\n    print(i, flush=True)")
+    chapters.execute(chapters.read(path), tmp_path / "01_a.ipynb")
+    outputs = nbformat.read(tmp_path / "01_a.ipynb", as_version=4).cells[-1].outputs
+    assert [(output.name, output.text) for output in outputs] == [("stdout", "0\n1\n2\n")]
+
+
 @pytest.mark.parametrize(
     ("change", "names"),
     [

@@ -280,6 +280,7 @@ def _papermill(chapter: Chapter, parameters: dict, progress: Path, log: Path) ->
                 execution_timeout=chapter.timeout,
                 start_timeout=300,
                 progress_bar=False,
+                coalesce_streams=True,  # how many pieces a text comes in depends on the load of the machine
                 # Without a reader's own profile of IPython, which may print more or run files of its own.
                 extra_arguments=[
                     "--log-level=CRITICAL",
