@@ -3,7 +3,6 @@
 import importlib.util
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -95,7 +94,7 @@ def test_the_space_needs_what_the_package_declares():
 
 
 needs_browser = pytest.mark.skipif(
-    importlib.util.find_spec("gradio") is None or not any(map(shutil.which, printing.BROWSERS)),
+    importlib.util.find_spec("gradio") is None or not printing.can_print(),
     reason="needs gradio and Chromium",
 )
 
@@ -117,26 +116,16 @@ def served(tmp_path_factory):
 @pytest.fixture(scope="module")
 def opened(served, tmp_path_factory):
     """The page, with a microphone that hears a voice; nothing may be asked of other hosts."""
-    from playwright.sync_api import sync_playwright
-
     heard = tmp_path_factory.mktemp("microphone") / "voice.wav"
     soundfile.write(heard, voice(8), 48_000)
     asked = []
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=next(filter(None, map(shutil.which, printing.BROWSERS))),
-            args=[
-                *("--no-sandbox", "--disable-gpu", "--disable-background-networking"),
-                *("--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"),
-                f"--use-file-for-fake-audio-capture={heard}",
-            ],
-        )
+    microphone = ("--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream")
+    with printing.browser(*microphone, f"--use-file-for-fake-audio-capture={heard}") as browser:
         page = browser.new_context(permissions=["microphone"], viewport={"width": 390, "height": 844}).new_page()
         page.set_default_timeout(120_000)
         page.on("request", lambda request: asked.append(request.url))
         page.goto(served[0])
         yield page
-        browser.close()
     own = (served[0], "blob:", "data:")
     assert asked and [url for url in asked if not url.startswith(own)] == []
 

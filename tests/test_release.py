@@ -375,6 +375,23 @@ def test_staged_chapters_and_their_status_say_no_times(clone, tmp_path):
     assert "01_toy" in status and "Seconds" not in status and "Executed (UTC)" not in status
 
 
+PRINTED = """<a href="#headed">here</a> <a href="#ser_core.files">there</a>
+<span id="document-book/api"></span><section id="headed"><h2>The package<a class="headerlink" href="#headed">#</a></h2>
+<span id="document-book/api/foundations"></span><section id="ser_core.files"><p>write</p></section>
+<span id="document-book/decisions"></span><section id="decisions"><p>kept</p></section></section>"""
+
+
+@pytest.mark.skipif(not printing.can_print(), reason="no Chromium on this machine")
+def test_pdf_leaves_out_the_reference_of_the_package_and_links_to_it(tmp_path):
+    (tmp_path / "whole.html").write_text(PRINTED)
+    with printing.browser() as browser:
+        page = browser.new_page()
+        page.goto((tmp_path / "whole.html").as_uri())
+        printing.arrange(page)
+        assert page.inner_text("body").split() == "here there The package kept".split()
+        assert page.locator("a").evaluate_all("all => all.map(one => one.getAttribute('href'))") == ["#headed", None]
+
+
 def test_pdf_has_the_time_of_the_commit_and_its_own_count_of_cells():
     told = b"<< /CreationDate (D:20261129091011+00'00')\n/ModDate (D:20261129091011+00'00') >>"
     made = printing.canonical(told, 1_767_323_046)

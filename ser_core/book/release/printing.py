@@ -1,8 +1,10 @@
-"""The whole book as PDF: one page of all pages, printed by Chromium with bookmarks and embedded fonts."""
+"""The book as PDF: one page of all pages but the reference of the package, printed by Chromium with bookmarks."""
 
+import contextlib
 import os
 import re
 import shutil
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
@@ -16,6 +18,11 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stab
 """Names of the browsers that can print."""
 # Marks of links would be in the bookmarks; folded code has no place on paper.
 _LEFT_OUT = ".headerlink, details.hide, #pst-skip-link, #pst-back-to-top, script"
+# Names of the package are looked up on a screen; on paper they would be more sheets than all else.
+_REFERENCE = """() => document.querySelectorAll('span[id^="document-book/api/"]').forEach((place) => {
+  place.nextElementSibling.remove();
+  place.remove();
+})"""
 # On paper each page of the book begins on a new sheet, without menus.
 _SHEETS = """
 span[id^="document-"] { display: block; break-before: page; }
@@ -70,21 +77,13 @@ def book(stage: Path, target: Path, *, seconds: int, work: identity.Work) -> Pat
         raise SerError(
             "no Chromium here, which prints the PDF; install it (Debian: apt install chromium) and playwright"
         )
-    from playwright.sync_api import sync_playwright
-
     html = staging.render(stage, os.environ | {"SOURCE_DATE_EPOCH": str(seconds)}, "singlehtml")
-    with sync_playwright() as playwright, files.replacing(target) as temporary:
-        browser = playwright.chromium.launch(
-            executable_path=next(filter(None, map(shutil.which, BROWSERS))),
-            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
-        )
-        page = browser.new_page(color_scheme="light", viewport={"width": 900, "height": 1200})
+    with browser() as chromium, files.replacing(target) as temporary:
+        page = chromium.new_page(color_scheme="light", viewport={"width": 900, "height": 1200})
         page.set_default_timeout(600_000)
         # Sphinx writes the addresses of this one page as if it were at the top.
         page.goto(shutil.copyfile(html / "book" / "index.html", html / "whole.html").as_uri())
-        page.evaluate(f"document.querySelectorAll('{_LEFT_OUT}').forEach((element) => element.remove())")
-        page.evaluate(_LINKS)
-        page.add_style_tag(content=_SHEETS)
+        arrange(page)
         page.emulate_media(media="print")
         page.pdf(
             path=temporary,
@@ -97,11 +96,43 @@ def book(stage: Path, target: Path, *, seconds: int, work: identity.Work) -> Pat
             footer_template=_FOOT.format(name=escape(work.name), version=escape(work.version)),
             margin={"top": "16mm", "bottom": "18mm", "left": "15mm", "right": "15mm"},
         )
-        browser.close()
         temporary.write_bytes(canonical(temporary.read_bytes(), seconds))
         if b"file://" in temporary.read_bytes():
             raise SerError("the PDF names a file of this machine; see the links that printing.py leaves in")
     return target
+
+
+@contextlib.contextmanager
+def browser(*arguments: str) -> Iterator:
+    """Give a Chromium without a window.
+
+    Args:
+        arguments: Further words of its command line.
+
+    Yields:
+        The browser, as Playwright has it.
+    """
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(
+            executable_path=next(filter(None, map(shutil.which, BROWSERS))),
+            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking", *arguments],
+        )
+        yield chromium
+        chromium.close()
+
+
+def arrange(page) -> None:
+    """Make a page of all pages fit to be printed: without folded code, the package's reference and links to files.
+
+    Args:
+        page: A page of Playwright's, in which the book is open.
+    """
+    page.evaluate(f"document.querySelectorAll('{_LEFT_OUT}').forEach((element) => element.remove())")
+    page.evaluate(_REFERENCE)
+    page.evaluate(_LINKS)
+    page.add_style_tag(content=_SHEETS)
 
 
 def canonical(pdf: bytes, seconds: int) -> bytes:
