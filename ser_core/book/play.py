@@ -22,12 +22,13 @@ _BINS = np.arange(-40, 40.5, 1.0)  # points
 # Colours that follow the theme, as in the other figures.
 _CONFIG = {
     "axis": {"labelColor": INK, "titleColor": INK, "domainColor": MUTED, "tickColor": MUTED, "gridColor": GRID}
-    | {"labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": "normal", "labelLimit": 200},
+    | {"labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": "normal", "labelLimit": 200, "aria": False},
     "view": {"stroke": None},
     "text": {"color": INK, "fontSize": 12},
     "rule": {"color": MUTED},
     "background": None,
-    "aria": False,  # the sentence says what is drawn
+    "aria": False,  # the sentence says what is drawn, and these would be pictures without names
+    "mark": {"aria": False},
 }
 
 
