@@ -17,7 +17,11 @@ from test_predict import RATE, toy, voice
 from ser_core import paths
 from ser_core.book import demo
 from ser_core.book.release import printing
+from ser_core.data import corpora
 from ser_core.errors import SerError
+from ser_core.evaluation.metrics import PROBABILITY
+from ser_core.experiments import models, predicting
+from ser_core.systems import weights
 
 ROOT = paths.repository()
 
@@ -103,6 +107,9 @@ needs_browser = pytest.mark.skipif(
 def served(tmp_path_factory):
     """The demo as a process of its own, which at the end has removed its files."""
     root = tmp_path_factory.mktemp("served")
+    (root / "cache").mkdir()
+    if fetched := weights.find("whisper-base"):
+        (root / "cache" / "weights").symlink_to(fetched.parent)
     words = [sys.executable, "-m", "ser_core.cli", "demo", "--model", "egemaps"]
     environment = os.environ | {"TMPDIR": str(root), "SER_WEIGHTS": str(root), "SER_CACHE": str(root / "cache")}
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment) as server:
@@ -167,3 +174,23 @@ def test_a_recording_is_answered(opened, served):
     opened.get_by_role("button", name="Stop").first.click()
     opened.locator("#answer .answer").wait_for()
     assert opened.locator("#answer .bar").count() == 4 and left(served[1]) == []
+
+
+@needs_browser
+@pytest.mark.needs_data
+@pytest.mark.needs_fetched("whisper-base")
+def test_whisper_answers_too_and_says_what_it_hears(opened, served):
+    opened.reload()
+    clip = corpora.table("ravdess").loc["ravdess/03-01-05-02-01-01-01"]
+    recording = corpora.audio_path(clip, paths.data_folder("ravdess"))
+    opened.get_by_label("Whisper base, frozen").check()
+    opened.get_by_label("Transcribe by Whisper, too").check()
+    opened.locator("input[type=file]").first.set_input_files(recording)
+    opened.locator("#words q").wait_for()
+    assert opened.locator("#words q").inner_text().lower().strip(".! ") == clip["transcript"].lower()
+    # As `ser predict` says of this file.
+    (row,) = predicting.predict([recording], models.find("whisper-base")).to_dict("records")
+    shown = dict(zip(*(opened.locator(f"#answer .bar {one}").all_inner_texts() for one in ("span", "b")), strict=True))
+    assert shown == {name: f"{row[PROBABILITY + name]:.0%}" for name in models.find("whisper-base").classes}
+    assert ("Acted as: " + row["prediction"] if row["prediction"] else "No answer") in opened.inner_text("#answer")
+    assert left(served[1]) == []
