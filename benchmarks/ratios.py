@@ -418,7 +418,9 @@ def vectors_same(ours: dict, other: dict) -> str:
     return f"vectors {apart.max():.0e} of their length apart"
 
 
-# (e) Fine-tuning the upper half.
+# (e) Fine-tuning the upper half, and the last layer.
+
+EPOCHS = 4
 
 
 def _tuned(ours: bool) -> tuple[Clock, dict]:
@@ -456,6 +458,67 @@ def tuning_ours() -> tuple[Clock, dict]:
 def tuning_plain() -> tuple[Clock, dict]:
     """The plain recipe of benchmarks/finetuning.py, ten epochs."""
     return _tuned(False)
+
+
+LAST = 6
+"""Blocks of Whisper base below its last layer: the convolutions and five layers."""
+
+
+def last_ours() -> tuple[Clock, dict]:
+    """`ser_core.experiments.fitting.network`: each clip heard alone, the layers below the last computed once."""
+    import finetuning
+    import torch
+
+    from ser_core.systems.encoders.hub.whisper import OwnLengthWhisper
+
+    encoder = OwnLengthWhisper("whisper-base", *_whisper())
+    encoder.freeze(LAST)
+    torch.manual_seed(0)
+    model = finetuning.SpeechClassifier(encoder, finetuning.N_CLASSES, cached=LAST)
+    sounds, labels = _sounds(8), _labels(8)
+    recipe = finetuning.Recipe(
+        freeze=LAST, epochs=EPOCHS, patience=None, batch_size=8, class_weights=False, precision="fp32"
+    )
+    with Clock() as clock:
+        inputs = [encoder.prepare(clip) for clip in sounds]
+        finetuning.ours(model, recipe, finetuning.prefixed(encoder, inputs, LAST, "fp32"), labels)
+    return clock, {"million parameters trained": _trained(model) / 1e6}
+
+
+def last_plain() -> tuple[Clock, dict]:
+    """Transformers' Trainer on WhisperForAudioClassification: clips filled up to 30 s, all layers in each epoch."""
+    import torch
+    import transformers
+
+    whisper, extractor = _whisper()
+    whisper.config.num_labels = 4
+    model = transformers.WhisperForAudioClassification(whisper.config)
+    model.encoder = whisper.encoder.requires_grad_(False)
+    model.encoder.layers[-1].requires_grad_(True)
+    model.encoder.layer_norm.requires_grad_(True)
+    sounds, labels = _sounds(8), _labels(8)
+    with Clock() as clock, tempfile.TemporaryDirectory() as folder:
+        features = [extractor(clip, sampling_rate=16_000).input_features[0] for clip in sounds]
+        rows = [{"input_features": torch.tensor(x), "labels": y} for x, y in zip(features, labels, strict=True)]
+        arguments = transformers.TrainingArguments(
+            output_dir=folder,
+            num_train_epochs=EPOCHS,
+            per_device_train_batch_size=8,
+            report_to="none",
+            save_strategy="no",
+            use_cpu=True,
+            disable_tqdm=True,
+        )
+        transformers.Trainer(model, arguments, train_dataset=rows).train()
+    return clock, {"million parameters trained": _trained(model) / 1e6}
+
+
+def _labels(n: int) -> list[int]:
+    return np.random.default_rng(0).integers(4, size=n).tolist()
+
+
+def _trained(model) -> int:
+    return sum(value.numel() for value in model.parameters() if value.requires_grad)
 
 
 def numbers_same(ours: dict, other: dict) -> str:
@@ -548,9 +611,11 @@ CASES = {
     "whisper": ("Whisper, filled to 30 s: same vectors", whisper_ours, vectors_same,
                 {"one clip at a time": whisper_loop, "transformers.pipeline": whisper_pipeline}, 5),
     "alone": ("Whisper, clips heard alone: other vectors", alone_ours, vectors_same,
-              {"one clip at a time": whisper_loop}, None),
+              {"one clip at a time": whisper_loop}, 5),
     "byol": ("BYOL-S", byol_ours, vectors_same, {"one clip at a time": byol_loop}, None),
     "tuning": ("fine-tuning the upper half, ten epochs", tuning_ours, numbers_same, {"plain recipe": tuning_plain}, 3),
+    "last": ("fine-tuning Whisper's last layer, four epochs", last_ours, numbers_same,
+             {"Trainer on clips of 30 s": last_plain}, 3),
     "help": ("`ser --help`", help_ours, numbers_same, {"import of pandas and scikit-learn": help_import}, None),
     "thousand": ("`ser score`, 1,000 rows", thousand_ours, numbers_same, {"scikit-learn's report": thousand_report},
                  None),
