@@ -16,13 +16,14 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-import ratios
+from measuring import Clock, processor
 
 from ser_core import files, paths
 
 CHAPTER, MODULE = Path("notebooks/92_benchmarks.md"), Path("ser_core/errors.py")
 BOOK = (
-    "snakemake --snakefile workflow/Snakefile --cores 2 --max-checksum-file-size 0 --rerun-incomplete --nolock --quiet"
+    "snakemake --snakefile workflow/Snakefile --cores 2 --max-checksum-file-size 0 --rerun-incomplete --nolock "
+    "--quiet rules host progress"
 )
 OWN = "jupyter_book.cli.main build . --quiet"
 
@@ -33,11 +34,11 @@ def _remove() -> None:
 
 
 STEPS = {
-    "nothing": ("nothing changed", lambda: None, [*BOOK.split(), "rules", "host", "progress"]),
-    "own": ("nothing changed, by jupyter-book's own cache", lambda: None, OWN.split()),
-    "chapter": ("one chapter changed", CHAPTER.touch, [*BOOK.split(), "rules", "host", "progress"]),
-    "module": ("a module of the package changed", MODULE.touch, [*BOOK.split(), "rules", "host", "progress"]),
-    "cold": ("cold", _remove, [*BOOK.split(), "rules", "host", "progress"]),
+    "nothing": ("nothing changed", lambda: None, BOOK),
+    "own": ("nothing changed, by jupyter-book's own cache", lambda: None, OWN),
+    "chapter": ("one chapter changed", CHAPTER.touch, BOOK),
+    "module": ("a module of the package changed", MODULE.touch, BOOK),
+    "cold": ("cold", _remove, BOOK),
 }
 
 
@@ -54,14 +55,14 @@ def main() -> None:
         clocks = []
         for _ in range(given.turns if name in ("nothing", "own") else 1):
             change()
-            with ratios.Clock() as clock:
-                subprocess.run([sys.executable, "-m", *words], check=True)
+            with Clock() as clock:
+                subprocess.run([sys.executable, "-m", *words.split()], check=True)
             clocks.append(clock)
         middle = {key: statistics.median(getattr(clock, key) for clock in clocks) for key in ("cpu", "wall")}
         found[name] = {"what": what, "cpu_s": round(middle["cpu"], 1), "wall_s": round(middle["wall"], 1)}
         found[name] |= {"turns": len(clocks), "measured_on": datetime.now(UTC).date().isoformat()}
         print(name, found[name], flush=True)
-        files.write_json({"steps": found, "machine": {"cpu": ratios.processor()}}, given.out)
+        files.write_json({"steps": found, "machine": {"cpu": processor()}}, given.out)
 
 
 if __name__ == "__main__":

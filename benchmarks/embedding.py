@@ -15,6 +15,7 @@ sides have the same encoder, prepared inputs, process and cores. They must give 
 
 import functools
 
+import measuring
 import numpy as np
 import side_by_side
 import torch
@@ -76,7 +77,7 @@ def main() -> None:
         "fp32": functools.partial(embed, encoder, inputs, precision="fp32"),
         "bf16": functools.partial(embed, encoder, inputs, precision="bf16"),
     }
-    rates = side_by_side.turns({name: functools.partial(rate, side) for name, side in sides.items()}, given.repeats)
+    rates = measuring.turns({name: functools.partial(rate, side) for name, side in sides.items()}, given.repeats)
     results = {
         "clips_per_second": {name: side_by_side.spread(values) for name, values in rates.items()},
         "off": off,

@@ -20,6 +20,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+import measuring
 import numpy as np
 import side_by_side
 import torch
@@ -193,7 +194,7 @@ def measure(given, clips: list[np.ndarray], encoder, frozen: int) -> dict:
         orders = [np.array_split(rng.permutation(len(clips)), range(size, len(clips), size)) for _ in range(EPOCHS)]
         return rate(plain(model, recipe(), padded, labels, orders)[0])
 
-    rates = side_by_side.turns(
+    rates = measuring.turns(
         {"plain": plain_turn, "ours": lambda: rate(ours(model, recipe(), hidden, labels)[0])}, given.repeats
     )
     return {

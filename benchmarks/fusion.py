@@ -15,6 +15,7 @@ its width, both with random weights and random tokens. Encoders and heads are ti
 
 import functools
 
+import measuring
 import numpy as np
 import side_by_side
 import torch
@@ -81,7 +82,7 @@ def main() -> None:
         sides[kind] = functools.partial(rate, lambda batch, head=head: head(*batch), kept)
     for side in sides.values():
         side()  # what is made at the first call is not timed
-    rates = side_by_side.turns(sides, given.repeats)
+    rates = measuring.turns(sides, given.repeats)
     middle = {name: side_by_side.spread(values) for name, values in rates.items()}
     results = {
         "clips_per_second": middle,

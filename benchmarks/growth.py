@@ -9,14 +9,13 @@ Seconds are those of the processor, so that they depend little on what else the 
 import argparse
 import json
 import os
-import subprocess
-import sys
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import ratios
+from measuring import Clock, alone, processor
 
 from ser_core import files, paths
 
@@ -55,40 +54,40 @@ def valid(n: int):
     return clips.validate(table(n))
 
 
-def clips_table(n: int) -> ratios.Clock:
+def clips_table(n: int) -> Clock:
     """Validate a Clips table."""
     from ser_core.data import clips
 
     given = table(n)
     clips.validate(given.head())  # builds the schema
-    with ratios.Clock() as clock:
+    with Clock() as clock:
         clips.validate(given)
     return clock
 
 
-def division(n: int) -> ratios.Clock:
+def division(n: int) -> Clock:
     """Divide by speakers into five folds."""
     from ser_core.data import splits
 
     given = valid(n)
-    with ratios.Clock() as clock:
+    with Clock() as clock:
         splits.make(given, "speaker", n_folds=5, seed=0, dev=True)
     return clock
 
 
-def audit(n: int) -> ratios.Clock:
+def audit(n: int) -> Clock:
     """Audit table and folds."""
     from ser_core.data import audit as auditing
     from ser_core.data import splits
 
     given = valid(n)
     folds = splits.make(given, "speaker", n_folds=5, seed=0, dev=True)
-    with ratios.Clock() as clock:
+    with Clock() as clock:
         auditing.audit(given, folds)
     return clock
 
 
-def store(n: int) -> ratios.Clock:
+def store(n: int) -> Clock:
     """Write 88 features a clip and read them."""
     import pandas as pd
 
@@ -96,7 +95,7 @@ def store(n: int) -> ratios.Clock:
     values = np.random.default_rng(0).normal(size=(n, 88)).astype("float32")
     given = pd.DataFrame(values, columns=names, index=pd.Index([f"large/{k:07}" for k in range(n)], name="clip"))
     path = Path(tempfile.mkdtemp()) / "features.parquet"
-    with ratios.Clock() as clock:
+    with Clock() as clock:
         files.write_parquet(given, path)
         del given, values
         files.read_parquet(path, index="clip")
@@ -104,22 +103,22 @@ def store(n: int) -> ratios.Clock:
     return clock
 
 
-def scorer(n: int) -> ratios.Clock:
+def scorer(n: int) -> Clock:
     """UAR with its interval over speakers, 10,000 resamples."""
     from ser_core.evaluation import intervals
 
-    given = ratios._predictions(n, speakers=200)
-    with ratios.Clock() as clock:
+    given = ratios.predictions(n, speakers=200)
+    with Clock() as clock:
         intervals.interval(given, "uar")
     return clock
 
 
-def duplicates(n: int) -> ratios.Clock:
+def duplicates(n: int) -> Clock:
     """Candidates for copies."""
     from ser_core.data.audit import duplicates as searching
 
     given = ratios.images(n)
-    with ratios.Clock() as clock:
+    with Clock() as clock:
         searching._candidates(given, 20)
     return clock
 
@@ -169,15 +168,11 @@ def main() -> None:
         rows = []
         for n in SIZES:
             if n <= min(most, given.most):
-                words = [sys.executable, __file__, name, "--one", str(n)]
-                done = subprocess.run(words, capture_output=True, text=True)
-                if done.returncode:
-                    raise SystemExit(f"error: {name} of {n}: {done.stderr[-2000:]}")
-                rows.append(json.loads(done.stdout.splitlines()[-1]))
+                rows.append(alone(__file__, name, "--one", str(n)))
                 print(name, rows[-1], flush=True)
         slope = exponent([row["clips"] for row in rows], [row["cpu_s"] for row in rows])
         found[name] = {"what": function.__doc__.rstrip("."), "sizes": rows, "exponent": round(slope, 2)}
-        facts = {"cpu": ratios.processor(), "load": round(os.getloadavg()[0], 1)}
+        facts = {"cpu": processor(), "load": round(os.getloadavg()[0], 1)}
         facts |= {"measured_on": datetime.now(UTC).date().isoformat()}
         files.write_json({"steps": found, "machine": facts}, given.out)
 

@@ -12,20 +12,17 @@ A ratio that is more than 30 % below the median of those measured before on such
 """
 
 import argparse
-import contextlib
 import json
 import os
-import platform
-import resource
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+from measuring import Clock, alone, processor, turns
 
 from ser_core import files, paths
 
@@ -34,55 +31,18 @@ REGRESSION = 0.30
 WITHOUT_WARMING = ("help", "thousand", "million", "duplicates")
 
 
-def seconds() -> np.ndarray:
-    """Return seconds on the wall, and of the processor with children, those that ended and those that are alive."""
-    own, children = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    cpu = own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
-    return np.array([time.perf_counter(), cpu + _of_living_children()])
-
-
-def _of_living_children() -> float:
-    """Return the processor's seconds of the processes below this one; 0 where there is no /proc."""
-    parents, used, tick = {}, {}, os.sysconf("SC_CLK_TCK")
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            fields = path.read_text().rpartition(")")[2].split()
-            parents[int(path.parent.name)] = int(fields[1])
-            used[int(path.parent.name)] = sum(map(int, fields[11:15])) / tick
-    found, level = 0.0, {os.getpid()}
-    while level := {child for child, parent in parents.items() if parent in level}:
-        found += sum(used[child] for child in level)
-    return found
-
-
-class Clock:
-    """What a side took: ``wall`` and ``cpu`` seconds, and ``peak`` MiB of memory."""
-
-    def __init__(self, times: int = 1):
-        """Take note of how often all that is measured stands for what was asked."""
-        self.times = times
-
-    def __enter__(self) -> "Clock":
-        """Start; on Linux, the peak of memory anew."""
-        with contextlib.suppress(OSError):
-            Path("/proc/self/clear_refs").write_text("5")
-        self.began = seconds()
-        return self
-
-    def __exit__(self, *_) -> None:
-        """Stop."""
-        self.wall, self.cpu = map(float, self.times * (seconds() - self.began))
-        with contextlib.suppress(OSError):
-            lines = Path("/proc/self/status").read_text().splitlines()
-            self.peak = next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))
-
-
 # (a) The interval of a UAR over speakers.
 
 SPEAKERS, CLASSES, RESAMPLES = 24, 8, 10_000
 
 
-def _predictions(n: int, speakers: int = SPEAKERS):
+def predictions(n: int, speakers: int = SPEAKERS):
+    """Return predictions of clips, in which some speakers are easier than others.
+
+    Args:
+        n: How many clips.
+        speakers: How many speakers.
+    """
     import pandas as pd
 
     rng = np.random.default_rng(0)
@@ -99,7 +59,7 @@ def scorer_ours() -> tuple[Clock, dict]:
     """`ser_core.evaluation.intervals.interval`, all 10,000 resamples."""
     from ser_core.evaluation import intervals
 
-    table = _predictions(1_440)
+    table = predictions(1_440)
     with Clock() as clock:
         found = intervals.interval(table, "uar", n_resamples=RESAMPLES, method="percentile")
     return clock, {"interval": [found.low, found.high], "slack": found.slack}
@@ -109,7 +69,7 @@ def scorer_loop() -> tuple[Clock, dict]:
     """A loop over drawn speakers with scikit-learn's recall; a hundredth of the resamples, counted 100 times."""
     from sklearn.metrics import recall_score
 
-    table, rng = _predictions(1_440), np.random.default_rng(0)
+    table, rng = predictions(1_440), np.random.default_rng(0)
     truth, prediction = table["truth"].to_numpy(), table["prediction"].to_numpy()
     n = RESAMPLES // 100
     with Clock(100) as clock:
@@ -129,7 +89,7 @@ def scorer_package() -> tuple[Clock, dict]:
     from confidence_intervals import evaluate_with_conf_int
     from sklearn.metrics import recall_score
 
-    table = _predictions(1_440)
+    table = predictions(1_440)
     who = table["speaker"].str[1:].astype(int).to_numpy()
     truth, prediction = table["truth"].to_numpy(), table["prediction"].to_numpy()
     with Clock(100) as clock:
@@ -301,14 +261,8 @@ def _whisper():
     import transformers
 
     torch.manual_seed(0)
-    config = transformers.WhisperConfig(
-        d_model=512,
-        encoder_layers=6,
-        encoder_attention_heads=8,
-        encoder_ffn_dim=2048,
-        decoder_layers=1,
-        decoder_attention_heads=8,
-    )
+    sizes = {"d_model": 512, "encoder_layers": 6, "encoder_attention_heads": 8, "encoder_ffn_dim": 2048}
+    config = transformers.WhisperConfig(**sizes, decoder_layers=1, decoder_attention_heads=8)
     return transformers.WhisperModel(config).eval(), transformers.WhisperFeatureExtractor()
 
 
@@ -529,15 +483,6 @@ def numbers_same(ours: dict, other: dict) -> str:
 # (h) The command, with the start of Python.
 
 
-def _command(*words: str, n: int = 0) -> tuple[Clock, dict]:
-    if n:
-        folder = Path(tempfile.mkdtemp())
-        table = folder / "predictions.parquet"
-        _predictions(n, speakers=200).to_parquet(table)
-        words = (*words, str(table))
-    return _ended([sys.executable, "-m", "ser_core.cli", *words])
-
-
 def _ended(command: list[str]) -> tuple[Clock, dict]:
     """Run a command and return what it took."""
     with Clock() as clock:
@@ -549,9 +494,24 @@ def _ended(command: list[str]) -> tuple[Clock, dict]:
     return clock, {}
 
 
+def _of_table(n: int, *words: str) -> tuple[Clock, dict]:
+    """Run Python with a file of predictions as its last word."""
+    with tempfile.TemporaryDirectory() as folder:
+        table = Path(folder) / "predictions.parquet"
+        predictions(n, speakers=200).to_parquet(table)
+        return _ended([sys.executable, *words, str(table)])
+
+
+SER = ("-m", "ser_core.cli")
+REPORT = (
+    "import pandas, sklearn.metrics as m, sys; t = pandas.read_parquet(sys.argv[1]);"
+    "print(m.classification_report(t['truth'], t['prediction']), m.confusion_matrix(t['truth'], t['prediction']))"
+)
+
+
 def help_ours() -> tuple[Clock, dict]:
     """`ser --help`."""
-    return _command("--help")
+    return _ended([sys.executable, *SER, "--help"])
 
 
 def help_import() -> tuple[Clock, dict]:
@@ -561,32 +521,22 @@ def help_import() -> tuple[Clock, dict]:
 
 def thousand_ours() -> tuple[Clock, dict]:
     """`ser score` on 1,000 rows: all metrics with intervals, floors, classes, speakers."""
-    return _command("score", n=1_000)
+    return _of_table(1_000, *SER, "score")
 
 
 def million_ours() -> tuple[Clock, dict]:
     """`ser score` on 1,000,000 rows."""
-    return _command("score", n=1_000_000)
-
-
-def _plain_score(n: int) -> tuple[Clock, dict]:
-    folder = Path(tempfile.mkdtemp())
-    _predictions(n, speakers=200).to_parquet(folder / "predictions.parquet")
-    code = (
-        "import pandas, sklearn.metrics as m, sys; t = pandas.read_parquet(sys.argv[1]);"
-        "print(m.classification_report(t['truth'], t['prediction']), m.confusion_matrix(t['truth'], t['prediction']))"
-    )
-    return _ended([sys.executable, "-c", code, str(folder / "predictions.parquet")])
+    return _of_table(1_000_000, *SER, "score")
 
 
 def thousand_report() -> tuple[Clock, dict]:
     """scikit-learn's classification_report and confusion_matrix of the same rows, without any interval."""
-    return _plain_score(1_000)
+    return _of_table(1_000, "-c", REPORT)
 
 
 def million_report() -> tuple[Clock, dict]:
     """scikit-learn's classification_report and confusion_matrix of the same rows, without any interval."""
-    return _plain_score(1_000_000)
+    return _of_table(1_000_000, "-c", REPORT)
 
 
 def whisper_ours() -> tuple[Clock, dict]:
@@ -625,26 +575,22 @@ CASES = {
 """Title, our side, what is the same, the others by name, and the goal for the ratio."""
 
 
-def measure(case: str, turns: int) -> dict:
+def measure(case: str, repeats: int) -> dict:
     """Return what the sides of a case took, in turns, and their ratios; run here.
 
     Args:
         case: A key of `CASES`.
-        turns: How often each side runs.
+        repeats: How often each side runs.
     """
     title, ours, same, others, goal = CASES[case]
     functions = {"ours": ours, **others}
-    names, taken = list(functions), {name: [] for name in functions}
-    found = {}
-    if not case.startswith(WITHOUT_WARMING):
-        for name in names:
-            functions[name]()
-    for turn in range(turns):
-        for name in names[turn % len(names) :] + names[: turn % len(names)]:
-            clock, found[name] = functions[name]()
-            taken[name].append(clock)
+    if case not in WITHOUT_WARMING:
+        turns(functions, 1)
+    taken = turns(functions, repeats)
+    found = {name: of[-1][1] for name, of in taken.items()}
     sides = {}
-    for name, clocks in taken.items():
+    for name, of in taken.items():
+        clocks = [clock for clock, _ in of]
         medians = {key: statistics.median(getattr(clock, key) for clock in clocks) for key in ("wall", "cpu", "peak")}
         sides[name] = {"what": functions[name].__doc__.splitlines()[0], "times": clocks[0].times}
         sides[name] |= {"wall_s": round(medians["wall"], 4), "cpu_s": round(medians["cpu"], 4)}
@@ -657,15 +603,9 @@ def measure(case: str, turns: int) -> dict:
         "ratios": {name: round(sides[name]["cpu_s"] / sides["ours"]["cpu_s"], 3) for name in others},
         "same": {name: same(found["ours"], found[name]) for name in others},
         "load": round(os.getloadavg()[0], 1),
-        "turns": turns,
+        "turns": repeats,
         "measured_on": datetime.now(UTC).date().isoformat(),
     }
-
-
-def processor() -> str:
-    """Return the name of the processor."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").is_file() else []
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
 def slower(found: dict, history: list[dict], cpu: str) -> list[str]:
@@ -704,11 +644,7 @@ def main() -> None:
         return
     found = {}
     for case in given.cases or CASES:
-        words = [sys.executable, __file__, "--one", case, "--turns", str(given.turns)]
-        done = subprocess.run(words, capture_output=True, text=True)
-        if done.returncode:
-            raise SystemExit(f"error: {case}: {done.stderr[-2000:]}")
-        found[case] = json.loads(done.stdout.splitlines()[-1])
+        found[case] = alone(__file__, "--one", case, "--turns", str(given.turns))
         print(case, found[case]["ratios"], found[case]["same"], flush=True)
     cpu = processor()
     path, past = given.out / "ratios.json", given.out / "history.jsonl"

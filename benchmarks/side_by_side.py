@@ -1,15 +1,16 @@
-"""What the benchmarks share: sounds, encoders, taking turns, facts of the machine, and the file of results."""
+"""What the benchmarks of encoders share: sounds, encoders, facts of the machine, and the file of results."""
 
 import argparse
 import os
 import platform
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
+import measuring
 import numpy as np
 import torch
 import transformers
@@ -106,24 +107,6 @@ def synchronised() -> float:
     return time.perf_counter()
 
 
-def turns(sides: Mapping[str, Callable[[], float]], repeats: int) -> dict[str, list[float]]:
-    """Let every side run in turn, in another order each time, so that what else the machine does meets all of them.
-
-    Args:
-        sides: Name of a side to what runs it and returns its clips a second.
-        repeats: Turns of each.
-
-    Returns:
-        Clips a second of each side and turn.
-    """
-    found: dict[str, list[float]] = {name: [] for name in sides}
-    names = list(sides)
-    for turn in range(repeats):
-        for name in names[turn % len(names) :] + names[: turn % len(names)]:
-            found[name].append(sides[name]())
-    return found
-
-
 def spread(rates: list[float]) -> dict:
     """Return the least, the median and the greatest of clips a second, and all of them.
 
@@ -155,7 +138,7 @@ def write(given: argparse.Namespace, clips: list[np.ndarray], made: Encoder, fou
         "durations_s": {name: round(float(value), 2) for name, value in spread_s.items()},
         "machine": {
             "device": torch.cuda.get_device_name() if on_gpu else "cpu",
-            "cpu": _cpu(),
+            "cpu": measuring.processor(),
             "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
             "threads": torch.get_num_threads(),
             "load_average": [round(load, 2) for load in os.getloadavg()],
@@ -166,12 +149,3 @@ def write(given: argparse.Namespace, clips: list[np.ndarray], made: Encoder, fou
     }
     files.write_json(facts | found, given.out)
     print(given.out.read_text())
-
-
-def _cpu() -> str:
-    """Return the name of the processor."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()

@@ -7,11 +7,10 @@ Each step runs in a process of its own; seconds are those of the processor, with
 
 import argparse
 import json
-import subprocess
 import sys
 from pathlib import Path
 
-import ratios
+from measuring import Clock, alone, processor
 
 from ser_core import files, paths
 
@@ -34,7 +33,7 @@ def one_run() -> dict:
 
     opened = []
     sys.addaudithook(lambda event, given: opened.append(str(given[0])) if event == "open" else None)
-    with ratios.Clock() as clock:
+    with Clock() as clock:
         there = len(runs.names())
         runs.read(runs.find("ladder", corpus="emodb", protocol="speaker", features="egemaps"))
     read = {name for name in opened if "/results/runs/" in name}
@@ -46,7 +45,7 @@ def pruned() -> dict:
     import pyarrow.dataset as ds
 
     _runs().schema  # noqa: B018, imports what is imported at first use
-    with ratios.Clock() as clock:
+    with Clock() as clock:
         all_runs = _runs()
         which = ds.field("experiment") == "ladder"
         table = all_runs.to_table(columns=["truth", "prediction"], filter=which)
@@ -57,7 +56,7 @@ def pruned() -> dict:
 def everything() -> dict:
     """All columns of all Runs that every Run has, for comparison."""
     _runs().schema  # noqa: B018
-    with ratios.Clock() as clock:
+    with Clock() as clock:
         all_runs = _runs()
         table = all_runs.to_table()
     found = {"rows": table.num_rows, "mib": round(table.nbytes / 2**20, 1), "tables_read": len(all_runs.files)}
@@ -69,7 +68,7 @@ def layer() -> dict:
     from ser_core.systems import features
 
     features.load("savee", "whisper-base.layer3")
-    with ratios.Clock() as clock:
+    with Clock() as clock:
         table = features.load("ravdess", "whisper-base.layer3")
     return {"clock": clock, "columns": table.shape[1]}
 
@@ -79,14 +78,14 @@ def layers() -> dict:
     from ser_core.systems import features
 
     features.load("savee", "whisper-base")
-    with ratios.Clock() as clock:
+    with Clock() as clock:
         table = features.load("ravdess", "whisper-base")
     return {"clock": clock, "columns": table.shape[1]}
 
 
 def chapter() -> dict:
     """The start of a chapter: `ser_core.book.glue` and a Run's scores."""
-    with ratios.Clock() as clock:
+    with Clock() as clock:
         from ser_core.book import glue  # noqa: F401
         from ser_core.experiments import scoring  # noqa: F401
     return {"clock": clock, "loaded": [name for name in HEAVY if name in sys.modules]}
@@ -108,12 +107,9 @@ def main() -> None:
         return
     found = {}
     for name, step in STEPS.items():
-        done = subprocess.run([sys.executable, __file__, "--one", name], capture_output=True, text=True)
-        if done.returncode:
-            raise SystemExit(f"error: {name}: {done.stderr[-2000:]}")
-        found[name] = {"what": step.__doc__.rstrip("."), **json.loads(done.stdout.splitlines()[-1])}
+        found[name] = {"what": step.__doc__.rstrip("."), **alone(__file__, "--one", name)}
         print(name, found[name], flush=True)
-    files.write_json({"steps": found, "machine": {"cpu": ratios.processor()}}, given.out)
+    files.write_json({"steps": found, "machine": {"cpu": processor()}}, given.out)
 
 
 if __name__ == "__main__":

@@ -36,14 +36,48 @@ def test_a_ratio_far_below_the_median_of_its_history_is_told():
     assert told(69.9) == ["scorer/loop: 69.9 times, before 100.0"]
 
 
-def test_the_history_holds_what_the_page_shows():
+def committed():
     folder = paths.results() / "benchmarks"
     rows = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
+    return rows, json.loads((folder / "ratios.json").read_text())["cases"]
+
+
+def test_the_history_holds_what_the_page_shows():
+    rows, cases = committed()
     last = {key: ratio for row in rows for key, ratio in row["ratios"].items()}
-    cases = json.loads((folder / "ratios.json").read_text())["cases"]
     shown = {f"{case}/{name}": ratio for case, one in cases.items() for name, ratio in one["ratios"].items()}
     assert shown == last
-    assert set(cases) <= set(ratios.CASES)
+
+
+def test_what_is_committed_is_what_the_code_measures():
+    _, cases = committed()
+    for case, one in cases.items():
+        title, ours, _, others, goal = ratios.CASES[case]
+        sides = {"ours": ours, **others}
+        assert (one["title"], one["goal"], set(one["ratios"])) == (title, goal, set(others))
+        assert {name: side["what"] for name, side in one["sides"].items()} == {
+            name: side.__doc__.splitlines()[0] for name, side in sides.items()
+        }
+    steps = json.loads((paths.results() / "benchmarks" / "growth.json").read_text())["steps"]
+    assert {name: step["what"] for name, step in steps.items()} == {
+        name: growth.STEPS[name][0].__doc__.rstrip(".") for name in steps
+    }
+
+
+def test_a_comparison_is_added_in_the_form_of_what_is_committed(tmp_path, monkeypatch):
+    rows, cases = committed()
+    monkeypatch.setattr(ratios, "alone", lambda *words: cases[words[words.index("--one") + 1]])
+    for case in ("help", "thousand", "help"):
+        monkeypatch.setattr(sys, "argv", ["ratios.py", case, "--out", str(tmp_path)])
+        ratios.main()
+    made = [json.loads(line) for line in (tmp_path / "history.jsonl").read_text().splitlines()]
+    assert [list(row) for row in made] == [list(rows[0])] * 3
+    assert [list(row["ratios"]) for row in made] == [
+        [f"{case}/{name}" for name in cases[case]["ratios"]] for case in ("help", "thousand", "help")
+    ]
+    assert json.loads((tmp_path / "ratios.json").read_text())["cases"] == {
+        name: cases[name] for name in ("help", "thousand")
+    }
 
 
 def test_an_exponent_is_the_slope_of_the_largest_sizes():
