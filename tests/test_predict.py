@@ -109,6 +109,13 @@ def test_the_threshold_answers_as_much_as_the_accuracy_allows(accuracy):
     assert len(calibration.answered(table, found)) == (confidence >= found).sum()
 
 
+def test_a_share_that_is_met_exactly_is_enough():
+    """55 of 100 are 55 %, though 0.55 * 100 is more than 55 by its last digit."""
+    truth = ["sad"] * 55 + ["happy"] * 45
+    table = pd.DataFrame({"clip": range(100), "truth": truth, "prediction": "sad", "p_sad": 0.9, "p_happy": 0.1})
+    assert calibration.threshold(table.astype({"clip": "str"}), 0.55) == 0.9
+
+
 def test_no_speaker_judges_what_was_fitted_on_them():
     """Fold 0 is as sure as fold 1, and always wrong: only fold 1 shows that, so that fold 0 is answered."""
     row = {"clip": list("abcd"), "speaker": list("stuv"), "seed": 0, "fold": [0, 0, 1, 1], "prediction": "sad"}

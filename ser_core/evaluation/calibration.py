@@ -12,7 +12,7 @@ from ser_core.evaluation import metrics
 # EM for class priors: tolerance and maximum number of iterations.
 _CONVERGED = 1e-7
 _MOST_ITERATIONS = 10_000
-# Temperatures that are tried go from one over this to this; probabilities below the least have none of a logarithm.
+# Temperatures are tried from 1 / _WIDEST to _WIDEST. A probability below _LEAST counts as that: 0 has no logarithm.
 _WIDEST, _LEAST = 20.0, 1e-12
 
 
@@ -259,7 +259,7 @@ def threshold(predictions: pd.DataFrame, accuracy: float) -> float:
     right = (predictions["prediction"] == predictions["truth"]).astype("float64")
     by = pd.DataFrame({"confidence": values.max(axis=1), "right": right.to_numpy()}).groupby("confidence")["right"]
     sums = by.agg(["sum", "size"])[::-1].cumsum()
-    enough = sums.index[sums["sum"] >= accuracy * sums["size"]]
+    enough = sums.index[sums["sum"] / sums["size"] >= accuracy]
     return float(enough.min()) if len(enough) else float("inf")
 
 
