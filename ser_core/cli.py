@@ -648,6 +648,7 @@ def predict(
 
     if form not in ("csv", "json"):
         raise SerError(f"--format is csv or json, not '{form}'")
+    _check_target(out, model or "", *map(str, predicting.find(recordings)))
     fitted = models.find(model or models.default())
     table = predicting.predict(recordings, fitted, window_s=window, progress=_bars())
     wrong = predicting.problems(table)
@@ -674,6 +675,7 @@ def model(
     from ser_core.experiments import models, predicting
     from ser_core.systems import linear
 
+    _check_target(out)
     fitted = models.find(run) if Path(run).is_dir() else models.fit(run)
     linear.save(fitted, out)
     _note(f"{fitted.facts['clips']} clips of {fitted.facts['speakers']} speakers; {predicting.trust(fitted)}")

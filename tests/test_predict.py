@@ -311,6 +311,14 @@ def test_nothing_to_predict_writes_nothing(ser, sounds, model, tmp_path):
     assert done.code == 2 and "without files" in done.err
 
 
+def test_a_recording_or_a_model_is_not_written_over(ser, sounds, model):
+    for given, out in ((sounds / "inner" / "good.wav",) * 2, (sounds, sounds / "inner" / "good.wav"), (sounds, model)):
+        was = out.read_bytes()
+        done = ser("predict", given, "--model", model, "-o", out)
+        assert done.code == 2 and "is what this command reads" in done.err and out.read_bytes() == was
+    assert "is a folder" in ser("predict", sounds, "--model", model, "-o", sounds).err
+
+
 def test_json_says_what_the_model_is_worth(ser, sounds, model, tmp_path):
     done = ser("predict", sounds / "inner", "--model", model, "--format", "json", "-o", tmp_path / "out.json")
     assert (done.code, done.out) == (0, f"{tmp_path / 'out.json'}\n")
