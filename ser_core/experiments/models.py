@@ -136,6 +136,7 @@ def fit(run: str, calibrated_on: str | None = None) -> Linear:
     from ser_core.experiments import fitting
     from ser_core.experiments.fitting import classical
     from ser_core.experiments.fold import Fold, clips_of
+    from ser_core.systems import classifiers
 
     found = runs.read(run)
     system = specs.read(found.info["cell"])
@@ -144,7 +145,7 @@ def fit(run: str, calibrated_on: str | None = None) -> Linear:
     clips, setting = clips_of(system.corpus, system.labels), chosen(found.info)
     fold = Fold(clips, 0, system.seeds[0], tuple(clips.index), (), ())
     table = fitting.tables(system)[0]
-    pipeline = classical.classifiers.pipeline(system.model, system.normalisation, seed=fold.seed, **setting)
+    pipeline = classifiers.pipeline(system.model, system.normalisation, seed=fold.seed, **setting)
     pipeline.fit(classical.values(table, fold.train), fold.targets(fold.train))
     temperature = calibration.temperature(judged)
     facts = {
