@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import soundfile
 import soxr
-from scipy import stats
+from scipy import ndimage, stats
 from sklearn.metrics import mutual_info_score, recall_score
 
 from ser_core import paths
@@ -435,3 +435,32 @@ def test_trees_find_the_copies_that_all_pairs_find(monkeypatch):
     assert copies <= everything
     assert len(copies & found) >= 28
     assert len(found) <= 5 * len(images)
+
+
+def test_trees_of_a_large_corpus_hold_copies_together():
+    """Of real size: what a leaf does not hold together, nobody compares."""
+    rng, n = np.random.default_rng(0), 4_800
+    kinds = {
+        "noise": lambda image: image + 0.3 * image.std() * rng.normal(size=image.shape),
+        "before": lambda image: np.hstack([image.std() * rng.normal(size=(10, 20)), image]),
+        "quarter": lambda image: image[:, image.shape[1] // 4 :],
+        "half": lambda image: image[:, image.shape[1] // 2 :],
+    }
+    images = []
+    for i in range(n):
+        if i % 24 == 1:
+            image = list(kinds.values())[i // 24 % 4](images[-1])
+        else:  # bands that move together, each recording's in its own way, about as syllables do
+            moves = rng.normal(size=(4, int(rng.integers(60, 200))))
+            image = rng.normal(size=(10, 4)) @ ndimage.gaussian_filter1d(moves, rng.uniform(2, 6), axis=1)
+        image = image - image.mean(axis=1, keepdims=True)
+        images.append((image / np.linalg.norm(image)).astype("float32"))
+    found = {kind: [] for kind in kinds}
+    leaves = np.full((searching._TREES, n), -1)
+    for number, leaf in enumerate(searching._together(searching._movements(images, 400))):
+        tree = int((leaves[:, leaf[0]] >= 0).sum())
+        leaves[tree, leaf] = number
+    for i in range(1, n, 24):
+        found[list(kinds)[i // 24 % 4]].append(bool((leaves[:, i] == leaves[:, i - 1]).any()))
+    shares = {kind: np.mean(of) for kind, of in found.items()}
+    assert min(shares[kind] for kind in ("noise", "before", "quarter")) >= 0.95 and shares["half"] >= 0.8, shares

@@ -27,7 +27,7 @@ _MEL_RATE, _MEL_HOP, _MEL_BANDS = 16_000, 400, 10
 _FFT, _WINDOW = 1_024, 800
 _CANDIDATES = 20
 _ALL_PAIRS = 4_000  # of more recordings, only those that lie together in a tree are compared: pairs grow by the square
-_TREES, _LEAF = 4, 256
+_TREES, _LEAF, _DIRECTIONS = 16, 128, 64
 _VERSION = 1  # of what `heard` keeps: count it up when what is computed changes
 
 
@@ -48,8 +48,9 @@ def near_duplicates(
     both share is the similarity: about 1 for the same recording whatever its gain, polarity, codec, noise or
     microphone; well under one half for another take of the same words by the same person. Recordings that overlap
     (a part of one is a part of the other) are found if the part makes them similar enough to be picked.
-    Of more than 4,000 recordings, those are looked through that lie in one leaf of a random projection tree of how
-    their bands move, so that time grows about as the number of recordings; a short overlap may then be missed.
+    Of more than 4,000 recordings, only those are compared that lie in one leaf of a random projection tree, by how
+    their bands move, so that time grows about as the number of recordings. Copies may then be missed, the more of
+    them the more was cut off, added or changed.
 
     Args:
         clips: A Clips table of one corpus, with ``path``.
@@ -132,7 +133,8 @@ def heard(
     clips = clips.sort_index()
     kept = None
     if clips["sha256"].notna().all():
-        key = files.digest(_VERSION, THRESHOLD, _CANDIDATES, clips["sha256"].to_dict())
+        trees = [_TREES, _LEAF, _DIRECTIONS] if len(clips) > _ALL_PAIRS else []
+        key = files.digest(_VERSION, THRESHOLD, _CANDIDATES, *trees, clips["sha256"].to_dict())
         kept = [paths.cache() / "audit" / f"{key}.{name}.parquet" for name in ("pairs", "levels")]
         try:
             return files.read_parquet(kept[0]), files.read_parquet(kept[1], index="clip")
@@ -221,7 +223,7 @@ def _candidates(images: list[np.ndarray], k: int | None) -> set[tuple[int, int]]
     if k is None or n <= k + 1:
         return set(itertools.combinations(range(n), 2))
     n_fft = fft.next_fast_len(2 * max(image.shape[1] for image in images), real=True)
-    groups = [np.arange(n)] if n <= _ALL_PAIRS else _together(_modulations(images, n_fft))
+    groups = [np.arange(n)] if n <= _ALL_PAIRS else _together(_movements(images, n_fft))
     found = []
     for group in groups:
         spectra = np.stack([fft.rfft(images[i], n_fft, axis=1) for i in group]).transpose(2, 0, 1)
@@ -245,20 +247,30 @@ def _candidates(images: list[np.ndarray], k: int | None) -> set[tuple[int, int]]
     return set(zip(np.minimum(one, other).tolist(), np.maximum(one, other).tolist(), strict=True))
 
 
-def _modulations(images: Sequence[np.ndarray], n_fft: int) -> np.ndarray:
-    """Return how fast each band of an image moves, whenever it does so: shape (n, 32), alike for cut and padded copies.
+def _movements(images: Sequence[np.ndarray], n_fft: int) -> np.ndarray:
+    """Return vectors that are alike for copies, also cut or padded ones, shape (n, _DIRECTIONS).
 
-    These are the magnitudes of slow modulations, at random in 32 directions.
+    They say how fast each band moves and which bands move together, whenever they do so: magnitudes of slow modulations
+    and covariances, both of equal weight and each on the scale of its spread, at random in some directions.
     """
     from scipy import fft
 
+    slow, pairs = slice(1, n_fft // 8), np.triu_indices(_MEL_BANDS)
+
+    def numbers(some: Sequence[np.ndarray]) -> list[np.ndarray]:
+        speeds = [np.abs(fft.rfft(image, n_fft, axis=1)[:, slow]).ravel() for image in some]
+        return [np.stack(speeds), np.stack([(image @ image.T)[pairs] for image in some])]
+
     rng = np.random.default_rng(0)
-    slow = slice(1, n_fft // 8)
-    directions = rng.normal(size=(_MEL_BANDS * (slow.stop - slow.start), 32)).astype(np.float32)
-    found = np.empty((len(images), 32), np.float32)
+    weights = []
+    for sample in numbers(images[:: -(-len(images) // 1_000)]):
+        spread, size = sample.std(axis=0)[:, None], sample.shape[1]
+        directions = rng.normal(size=(size, _DIRECTIONS)) / (spread + 1e-3 * spread.mean() + 1e-12) / np.sqrt(size)
+        weights.append(directions.astype(np.float32))
+    found = np.empty((len(images), _DIRECTIONS), np.float32)
     for start in range(0, len(images), 1_000):
-        block = [np.abs(fft.rfft(image, n_fft, axis=1)[:, slow]).ravel() for image in images[start : start + 1_000]]
-        found[start : start + 1_000] = np.stack(block) @ directions
+        block = numbers(images[start : start + 1_000])
+        found[start : start + 1_000] = sum(values @ of for values, of in zip(block, weights, strict=True))
     return found - found.mean(axis=0)
 
 
