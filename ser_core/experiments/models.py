@@ -183,7 +183,7 @@ def chosen(info: dict) -> dict:
     return dict(Counter(tuple(sorted(fold["chosen"].items())) for fold in info["folds"]).most_common(1)[0][0])
 
 
-def worth(predictions: pd.DataFrame) -> dict[str, float]:
+def worth(predictions: pd.DataFrame) -> dict[str, float | None]:
     """Return what calibration and abstention are worth on speakers, or corpora, that did not decide them.
 
     Each fold is judged by the temperature and the threshold of the others, so that no speaker judges what was fitted on
@@ -209,7 +209,7 @@ def worth(predictions: pd.DataFrame) -> dict[str, float]:
     return {"ece_before": calibration.ece(predictions), **_worth(pd.concat(judged), pd.concat(kept))}
 
 
-def worth_elsewhere(predictions: pd.DataFrame, model: Linear) -> dict[str, float]:
+def worth_elsewhere(predictions: pd.DataFrame, model: Linear) -> dict[str, float | None]:
     """Return what a model's calibration and abstention are worth on predictions that had no part in them.
 
     Args:
@@ -224,7 +224,7 @@ def worth_elsewhere(predictions: pd.DataFrame, model: Linear) -> dict[str, float
     return {"ece_before": calibration.ece(predictions), **_worth(judged, kept)}
 
 
-def _worth(judged: pd.DataFrame, kept: pd.DataFrame) -> dict[str, float]:
+def _worth(judged: pd.DataFrame, kept: pd.DataFrame) -> dict[str, float | None]:
     def right(table: pd.DataFrame) -> float | None:
         return float((table["truth"] == table["prediction"]).mean()) if len(table) else None
 
