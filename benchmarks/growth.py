@@ -156,6 +156,10 @@ def main() -> None:
     parser.add_argument("--one", type=int, help="measure a single size here, as JSON")
     parser.add_argument("--out", type=Path, default=paths.results() / "benchmarks/growth.json")
     given = parser.parse_args()
+    if unknown := set(given.steps) - set(STEPS):
+        parser.error(f"no step is called {sorted(unknown)}; there are {list(STEPS)}")
+    if given.most < SIZES[1]:
+        parser.error(f"--most is {given.most}, but an exponent needs two sizes of {SIZES}")
     if given.one:
         step, _ = STEPS[given.steps[0]]
         step(SIZES[0])  # imports what is imported at first use
