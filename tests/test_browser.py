@@ -158,11 +158,27 @@ def test_dark_pages_print_in_light_colours(visit):
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == before != background
 
 
-def test_folded_code_is_not_printed(visit):
+def test_folded_code_is_not_printed_and_folded_tables_are(visit):
     page = visit(CHAPTER)
+    tables = page.locator("details.sd-dropdown table")
+    assert tables.count() > 1 and not tables.first.is_visible()
     page.emulate_media(media="print")
     assert page.locator("details.hide").count() > 5
     assert page.locator("details.hide:visible").count() == 0
+    page.evaluate(
+        """() => window.addEventListener('beforeprint', () => {
+            window.printed = [...document.querySelectorAll('article table')].map(one => one.checkVisibility());
+        })"""
+    )
+    page.pdf()
+    assert page.evaluate("window.printed.length > 2 && window.printed.every(Boolean)")
+    assert not tables.first.is_visible()
+
+
+def test_a_link_to_a_folded_table_opens_it(visit):
+    page = visit(CHAPTER)
+    page.goto((HTML / f"{CHAPTER}.html").as_uri() + "#tab-declared")
+    page.locator("#tab-declared").wait_for()
 
 
 def test_search_shows_prose_with_marked_words_and_marks_them_on_the_page(visit):

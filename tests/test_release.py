@@ -378,7 +378,8 @@ def test_staged_chapters_and_their_status_say_no_times(clone, tmp_path):
 PRINTED = """<a href="#headed">here</a> <a href="#ser_core.files">there</a>
 <span id="document-book/api"></span><section id="headed"><h2>The package<a class="headerlink" href="#headed">#</a></h2>
 <span id="document-book/api/foundations"></span><section id="ser_core.files"><p>write</p></section>
-<span id="document-book/decisions"></span><section id="decisions"><p>kept</p></section></section>"""
+<span id="document-book/decisions"></span><section id="decisions">
+<details><summary>Numbers</summary><p>kept</p></details></section></section>"""
 
 
 @pytest.mark.skipif(not printing.can_print(), reason="no Chromium on this machine")
@@ -388,7 +389,7 @@ def test_pdf_leaves_out_the_reference_of_the_package_and_links_to_it(tmp_path):
         page = browser.new_page()
         page.goto((tmp_path / "whole.html").as_uri())
         printing.arrange(page)
-        assert page.inner_text("body").split() == "here there The package kept".split()
+        assert page.inner_text("body").split() == "here there The package Numbers kept".split()
         assert page.locator("a").evaluate_all("all => all.map(one => one.getAttribute('href'))") == ["#headed", None]
 
 

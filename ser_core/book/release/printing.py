@@ -124,12 +124,13 @@ def browser(*arguments: str) -> Iterator:
 
 
 def arrange(page) -> None:
-    """Make a page of all pages fit to be printed: without folded code, the package's reference and links to files.
+    """Make a page of all pages fit to be printed: tables unfolded; no code, reference of the package, links to files.
 
     Args:
         page: A page of Playwright's, in which the book is open.
     """
     page.evaluate(f"document.querySelectorAll('{_LEFT_OUT}').forEach((element) => element.remove())")
+    page.evaluate("document.querySelectorAll('details').forEach((folded) => folded.open = true)")
     page.evaluate(_REFERENCE)
     page.evaluate(_LINKS)
     page.add_style_tag(content=_SHEETS)
