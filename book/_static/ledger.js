@@ -5,13 +5,6 @@
   const table = document.querySelector("table.ser-ledger");
   if (!table) return;
   const rows = [...table.tBodies].flatMap((body) => [...body.rows]);
-  // On a phone, rows are shown as cards, which takes the table's roles away.
-  table.setAttribute("role", "table");
-  table.caption?.setAttribute("role", "caption");
-  table.querySelectorAll("tr").forEach((row) => row.setAttribute("role", "row"));
-  table.querySelectorAll("td").forEach((cell) => cell.setAttribute("role", "cell"));
-  table.querySelectorAll("th").forEach((cell) => cell.setAttribute("role", "columnheader"));
-
   const form = document.createElement("form");
   form.className = "ser-controls";
   form.setAttribute("aria-label", "Filter the ledger");
