@@ -1,4 +1,4 @@
-// A page prints in light colours, whatever the theme, which figures follow; and with the tables that are folded.
+// A page prints in light colours whatever the theme, and unfolded, but for lists of files.
 "use strict";
 
 (() => {
@@ -7,7 +7,7 @@
   window.addEventListener("beforeprint", () => {
     theme = root.dataset.theme;
     root.dataset.theme = "light";
-    folded = [...document.querySelectorAll("details.sd-dropdown:not([open])")];
+    folded = [...document.querySelectorAll("details.sd-dropdown:not([open], .ser-files)")];
     folded.forEach((details) => (details.open = true));
   });
   window.addEventListener("afterprint", () => {

@@ -124,13 +124,13 @@ def browser(*arguments: str) -> Iterator:
 
 
 def arrange(page) -> None:
-    """Make a page of all pages fit to be printed: tables unfolded; no code, reference of the package, links to files.
+    """Open what is folded in a page of all pages, and take out code, the package's reference and links to files.
 
     Args:
         page: A page of Playwright's, in which the book is open.
     """
     page.evaluate(f"document.querySelectorAll('{_LEFT_OUT}').forEach((element) => element.remove())")
-    page.evaluate("document.querySelectorAll('details').forEach((folded) => folded.open = true)")
+    page.evaluate("document.querySelectorAll('details:not(.ser-files)').forEach((folded) => folded.open = true)")
     page.evaluate(_REFERENCE)
     page.evaluate(_LINKS)
     page.add_style_tag(content=_SHEETS)

@@ -116,7 +116,10 @@ def render(name: str) -> str:
         lines.append(f"| speakers with one emotion only | | {measured['one_emotion_speakers']} |")
     lines += ["", card.prose]
     if faults := [*_pairs(measured.get("duplicates", [])), *map(_code, measured["problems"])]:
-        lines += ["Found by our checks:", "", *(f"- {fault}" for fault in faults), ""]
+        what = f"Found by our checks: {len(faults)} fault{'s' * (len(faults) > 1)}"
+        # The class keeps the list, which can be long, off paper.
+        lines += [f":::{{dropdown}} {what}", ":class-container: ser-files", "", *(f"- {fault}" for fault in faults)]
+        lines += [":::", ""]
     return "\n".join(lines)
 
 
