@@ -648,9 +648,13 @@ def predict(
 
     if form not in ("csv", "json"):
         raise SerError(f"--format is csv or json, not '{form}'")
-    _check_target(out, model or "", *map(str, predicting.find(recordings)))
+    found = predicting.find(recordings)
+    if out and out.suffix in (".csv", ".json"):
+        # The answer of last time, in a folder that is read again.
+        found = [path for path in found if path in recordings or os.path.realpath(path) != os.path.realpath(out)]
+    _check_target(out, model or "", *map(str, found))
     fitted = models.find(model or models.default())
-    table = predicting.predict(recordings, fitted, window_s=window, progress=_bars())
+    table = predicting.predict(found, fitted, window_s=window, progress=_bars())
     wrong = predicting.problems(table)
     for row in wrong.itertuples():
         _note(f"{row.path}: {row.note}")

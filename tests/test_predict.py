@@ -319,6 +319,14 @@ def test_a_recording_or_a_model_is_not_written_over(ser, sounds, model):
     assert "is a folder" in ser("predict", sounds, "--model", model, "-o", sounds).err
 
 
+def test_the_answer_of_last_time_is_written_anew(ser, sounds, model):
+    out = sounds / "inner" / "predictions.csv"
+    first = ser("predict", sounds / "inner", "--model", model, "-o", out)
+    was = out.read_bytes()
+    assert ser("predict", sounds / "inner", "--model", model, "-o", out) == first and out.read_bytes() == was
+    assert ser("predict", sounds / "inner", out, "--model", model, "-o", out).code == 2
+
+
 def test_json_says_what_the_model_is_worth(ser, sounds, model, tmp_path):
     done = ser("predict", sounds / "inner", "--model", model, "--format", "json", "-o", tmp_path / "out.json")
     assert (done.code, done.out) == (0, f"{tmp_path / 'out.json'}\n")
