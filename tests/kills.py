@@ -52,6 +52,7 @@ def jobs() -> list[Job]:
     init = (*SER, "init", "{made}", "--corpus", "{root}/recordings/mine.csv")
     features = (*SER, "features", "../recordings/mine.csv", "egemaps")
     return [
+        Job("ser features", features, (init,)),
         Job("ser run, classifiers", (*SER, "run", "experiments/classical.yaml", "--jobs", "2"), (init, features)),
         Job("ser run, a network", (*SER, "run", "experiments/networks.yaml", "--jobs", "2"), (init, features)),
         Job("ser study", (*SER, "study", "../recordings/mine.csv", "--features", "levels"), (init,)),
