@@ -389,7 +389,7 @@ def _tuned(ours: bool) -> tuple[Clock, dict]:
     encoder.freeze(frozen)
     model = finetuning.SpeechClassifier(encoder, finetuning.N_CLASSES, cached=frozen)
     inputs = [encoder.prepare(clip) for clip in clips]
-    labels = np.random.default_rng(0).integers(finetuning.N_CLASSES, size=len(clips)).tolist()
+    labels = _labels(len(clips))
     shared = {"freeze": frozen, "patience": None, "batch_size": 8, "dropout": 0.0, "class_weights": False}
     recipe = finetuning.Recipe(epochs=10, precision="fp32", **shared)
     if ours:
@@ -441,11 +441,12 @@ def last_ours() -> tuple[Clock, dict]:
 
 def last_plain() -> tuple[Clock, dict]:
     """Transformers' Trainer on WhisperForAudioClassification: clips filled up to 30 s, all layers in each epoch."""
+    import finetuning
     import torch
     import transformers
 
     whisper, extractor = _whisper()
-    whisper.config.num_labels = 4
+    whisper.config.num_labels = finetuning.N_CLASSES
     model = transformers.WhisperForAudioClassification(whisper.config)
     model.encoder = whisper.encoder.requires_grad_(False)
     model.encoder.layers[-1].requires_grad_(True)
@@ -468,7 +469,9 @@ def last_plain() -> tuple[Clock, dict]:
 
 
 def _labels(n: int) -> list[int]:
-    return np.random.default_rng(0).integers(4, size=n).tolist()
+    import finetuning
+
+    return np.random.default_rng(0).integers(finetuning.N_CLASSES, size=n).tolist()
 
 
 def _trained(model) -> int:
