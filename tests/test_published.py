@@ -64,8 +64,8 @@ def test_published_intervals_stand_beside_their_values():
     assert shows[["value", "low", "high"]].tolist() == [0.103, 0.075, 0.131]
     assert table.loc[("emodb-wagner", "ComParE 2016 + SVM", "uar"), ["low", "high"]].isna().all()
     assert table["low"].isna().equals(table["high"].isna())
-    # Four conditions, pooled with three metrics and as the mean of three trainings with two.
-    assert table["low"].notna().sum() == 4 * (3 + 2)
+    # Four conditions, pooled with three metrics and as the mean of three trainings with two; and seven systems.
+    assert table["low"].notna().sum() == 4 * (3 + 2) + 7
 
 
 def test_published_confusions_have_a_row_for_absent_classes_too():

@@ -174,6 +174,18 @@ def test_f1_by_emotion_read_gives_the_averages_read(system):
     assert read["weighted_f1"] == pytest.approx(weighted, abs=1.01e-4)
 
 
+def test_shares_of_listeners_by_emotion_and_by_intensity_add_up():
+    """RAVDESS has 288 clips that are neutral or calm and 192 of each other emotion; 768 are of normal intensity."""
+    read = {key[1:]: float(value) for key, (value, _) in SECOND.items() if key[0] == "ravdess-listeners" and key[1]}
+    overall = read["listeners", "wa"]
+    recalls = {metric: share for (_, metric), share in read.items() if metric.startswith("recall:")}
+    clips = {metric: 288 if "calm" in metric else 192 for metric in recalls}
+    assert sum(clips.values()) == 1440
+    assert sum(clips[metric] * share for metric, share in recalls.items()) / 1440 == pytest.approx(overall, abs=1e-9)
+    normal, strong = (read[f"listeners, {name} intensity", "wa"] for name in ("normal", "strong"))
+    assert (768 * normal + 672 * strong) / 1440 == pytest.approx(overall, abs=1e-9)
+
+
 def test_tables_of_the_merged_corpora_add_up_except_where_they_are_known_not_to():
     read = {metric: n for (study, system, metric), (n, _) in SECOND.items() if (study, system) == (SHARMA, "")}
     counts = {}

@@ -13,8 +13,8 @@ from ser_core.evaluation import metrics
 from ser_core.files import yamlfile
 
 METRICS = (*metrics.METRICS, "gap")
-OF_CLASS = "f1:"
-"""What the F1 of one class begins with, as in ``f1:happy``."""
+OF_CLASS = ("f1:", "recall:")
+"""What a metric of one class begins with, as in ``f1:happy``."""
 STUDY = ("citation", "where", "corpus", "classes", "n_clips", "protocol", "speaker_independent", "faults")
 """What `published` must know of a study."""
 
@@ -36,9 +36,10 @@ def published(path: Path | None = None) -> pd.DataFrame:
         path: The file; ``book/published.yaml`` if not given.
 
     Returns:
-        One row a figure, indexed by study, system and metric (one of `METRICS`, or ``f1:<class>``), with value, sd, and
-        low and high of the interval that the source gives, in [0, 1], and the study's citation, where, corpus, classes,
-        n_clips, protocol, speaker_independent and faults; what is not stated is missing.
+        One row a figure, indexed by study, system and metric (one of `METRICS`, ``f1:<class>`` or
+        ``recall:<class>``), with value, sd, and low and high of the interval that the source gives, in [0, 1], and the
+        study's citation, where, corpus, classes, n_clips, protocol, speaker_independent and faults; what is not stated
+        is missing.
 
     Raises:
         SerError: If a study lacks a field or has an unknown one, a value is not in [0, 1], or not in its interval.
@@ -59,7 +60,7 @@ def published(path: Path | None = None) -> pd.DataFrame:
             if unknown:
                 raise SerError(
                     f"{path}: study '{name}' has the unknown fields {sorted(unknown)}; metrics are "
-                    f"{[*METRICS, f'{OF_CLASS}<class>']}"
+                    f"{[*METRICS, *(f'{kind}<class>' for kind in OF_CLASS)]}"
                 )
             for metric in scores:
                 row = {"study": name, "system": result["system"], "metric": metric, "value": result[metric]}
