@@ -679,6 +679,7 @@ def model(
     from ser_core.experiments import models, predicting
     from ser_core.systems import linear
 
+    linear.check_name(out)
     _check_target(out)
     fitted = models.find(run) if Path(run).is_dir() else models.fit(run)
     linear.save(fitted, out)

@@ -79,7 +79,7 @@ def save(model: Linear, path: Path) -> None:
     """
     from safetensors.numpy import save_file
 
-    _check_name(Path(path))
+    check_name(Path(path))
     spec = features.get(model.features)
     facts = {
         "name": model.name,
@@ -116,7 +116,7 @@ def load(path: Path) -> Linear:
     path = Path(path)
     if not path.is_file():
         raise SerError(f"{path}: no such model")
-    _check_name(path)
+    check_name(path)
     if path.stat().st_size > LARGEST:
         raise SerError(f"{path}: has {path.stat().st_size} bytes; a model of `ser model` has fewer than {LARGEST}")
     try:
@@ -168,6 +168,20 @@ def _model(facts: dict, tensors: dict[str, np.ndarray]) -> Linear:
     )
 
 
-def _check_name(path: Path) -> None:
+def check_name(path: Path) -> None:
+    """Refuse a file that is not named as a model is.
+
+    Args:
+        path: The file, which need not be there.
+
+    Raises:
+        SerError: If its name does not end in ``.safetensors``.
+
+    Examples:
+        >>> check_name(Path("mine.pkl"))
+        Traceback (most recent call last):
+        ...
+        ser_core.errors.SerError: mine.pkl: a model is a file NAME.safetensors of `ser model`; nothing else is opened
+    """
     if path.suffix != SUFFIX:
-        raise SerError(f"{path}: a model is a file NAME{SUFFIX}, as `ser model` writes it; nothing else is opened")
+        raise SerError(f"{path}: a model is a file NAME{SUFFIX} of `ser model`; nothing else is opened")
