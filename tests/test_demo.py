@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from test_predict import RATE, toy, voice
+from spoken import RATE, toy, voice
 
 from ser_core import paths
 from ser_core.book import demo

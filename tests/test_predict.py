@@ -15,6 +15,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from spoken import FACTS, RATE, toy, voice
 
 from ser_core import files, paths
 from ser_core.data import corpora
@@ -25,29 +26,7 @@ from ser_core.systems import features, linear
 from ser_core.systems.layers import OneLayer
 from ser_core.systems.linear import Linear
 
-RATE = 16_000
 CLIP_RUN = "ladder/ravdess.clip.egemaps.svm-linear.train"
-FACTS = {
-    "run": "toy/run",
-    "calibrated_on": "toy/run",
-    "accuracy_asked_for": 0.8,
-    "held_out": {"ece": 0.1, "accuracy": 0.5, "coverage": 0.4, "accuracy_answered": 0.8},
-}
-
-
-def voice(seconds=1.0, hz=150.0):
-    """A buzz with the harmonics of a voice, which Praat hears as voiced."""
-    time = np.arange(round(seconds * RATE)) / RATE
-    return (0.1 * sum(np.sin(2 * np.pi * hz * k * time) / k for k in range(1, 12))).astype("float32")
-
-
-def toy(threshold=0.0, weight=1.0):
-    """A model on duration, loudness and silence: 'long' the surer, the longer a clip lasts."""
-    n = len(features.columns("levels"))
-    weights = np.zeros((2, n), "float32")
-    weights[0, 0] = weight
-    numbers = np.zeros(n, "float32"), np.ones(n, "float32"), weights, np.float32([0, weight])
-    return Linear("toy", "levels", ("long", "short"), *numbers, threshold=threshold, facts=FACTS)
 
 
 @pytest.fixture
@@ -392,7 +371,9 @@ def test_what_is_no_model_of_new_speakers(ser, tmp_path, run, match):
     assert done.code == 2 and match in done.err and not any(tmp_path.iterdir())
 
 
-def test_a_model_is_written_as_safetensors_or_not_at_all(ser, tmp_path):
+def test_a_model_is_written_as_safetensors_or_not_at_all(ser, tmp_path, monkeypatch):
+    """The name is refused before anything is fitted."""
+    monkeypatch.setattr(models, "fit", lambda run: pytest.fail("fitted first"))
     done = ser("model", models.run_of("egemaps"), "-o", tmp_path / "mine.pkl")
     assert done.code == 2 and "mine.pkl" in done.err and not any(tmp_path.iterdir())
     with pytest.raises(SerError, match="safetensors"):
