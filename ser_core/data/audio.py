@@ -20,6 +20,9 @@ CANCELLED_DB = 20.0
 SHORT_S, LOW_RATE, SAME_SOUND = 0.05, 4_000, 0.5
 """Under these a recording is very short (s), its rate is low (Hz), its two channels hold other sound (correlation)."""
 
+FLOOR_DB = -70.0
+"""A recording whose peak is below this, in dB re full scale, is silent. Ten steps of 16 bits."""
+
 _FRAME_S = 0.025
 _HOP_S = 0.010
 

@@ -20,9 +20,6 @@ WINDOW_S = 5.0
 VOICED_S = 0.1
 """Where Praat finds less voice than this, in s, nobody is heard to speak."""
 
-FLOOR_DB = -70.0
-"""A recording whose peak is below this, in dB re full scale, is silent."""
-
 ANSWERED, ABSTAINED, NO_SPEECH, FAILED = "answered", "abstained", "no speech", "failed"
 """What became of a window: an answer, too little confidence for one, nobody who speaks, or no sound to be had."""
 
@@ -184,8 +181,8 @@ def without_speech(samples: np.ndarray, rate: int) -> str:
         >>> without_speech(np.zeros(16_000), 16_000)
         'silent, its peak is below -70 dB re full scale'
     """
-    if np.abs(samples).max(initial=0.0) < 10 ** (FLOOR_DB / 20):
-        return f"silent, its peak is below {FLOOR_DB:.0f} dB re full scale"
+    if np.abs(samples).max(initial=0.0) < 10 ** (audio.FLOOR_DB / 20):
+        return f"silent, its peak is below {audio.FLOOR_DB:.0f} dB re full scale"
     times, pitch = handcrafted.pitch(samples, rate)
     voiced = float((pitch > 0).sum() * (times[1] - times[0])) if len(times) > 1 else 0.0
     return f"no speech found, {voiced:.2f} s of voice" if voiced < VOICED_S else ""

@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 SHORTEST_S = 0.1
 """A recording below this, in s, is not decoded: ``too short``."""
 
-FLOOR_DB = -70.0
-"""A recording whose peak is below this, in dB re full scale, is not decoded: ``silent``. Ten steps of 16 bits."""
-
 RATE = 16_000
 WINDOW_S = 30
 """Whisper's window in s: a clip is filled up to it, and a longer one is read by it."""
@@ -46,7 +43,7 @@ _LONGER = {
     "condition_on_previous_text": False,
     "fp16": False,
 }
-OPTIONS = {"up_to_30_s": _WINDOW, "longer": _LONGER, "shortest_s": SHORTEST_S, "floor_db": FLOOR_DB}
+OPTIONS = {"up_to_30_s": _WINDOW, "longer": _LONGER, "shortest_s": SHORTEST_S, "floor_db": audio.FLOOR_DB}
 
 
 def options(window_s: int) -> dict:
@@ -113,7 +110,7 @@ def decode(
                 continue
             if len(samples) < SHORTEST_S * rate:
                 row["status"] = "too short"
-            elif audio.levels(samples, rate)["peak_db"] < FLOOR_DB:
+            elif audio.levels(samples, rate)["peak_db"] < audio.FLOOR_DB:
                 row["status"] = "silent"
             else:
                 sounds[sha256] = audio.resample(samples, rate, RATE)

@@ -157,9 +157,9 @@ def load(
     Returns:
         Indexed and sorted by clip: ``transcript``, never missing but maybe empty; ``language``, Whisper's code, as
         given or detected; ``no_speech_prob`` in [0, 1] and ``avg_logprob``, at most 0, in nats a token (for clips
-        above 30 s, means over their windows); ``status``, one of ``ok``, ``silent`` (see `FLOOR_DB`), ``too short``
-        (see `SHORTEST_S`), ``undecodable``. Where nothing was decoded both numbers are missing, as is a language
-        that was to be detected.
+        above 30 s, means over their windows); ``status``, one of ``ok``, ``silent`` (its peak is below
+        `ser_core.data.audio.FLOOR_DB`), ``too short`` (see `SHORTEST_S`), ``undecodable``. Where nothing was decoded
+        both numbers are missing, as is a language that was to be detected.
 
     Raises:
         SerError: If there is no such task, language or model; or there are no transcripts, or they were made from
