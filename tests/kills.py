@@ -1,7 +1,11 @@
 """Kill long commands at random moments by SIGKILL, resume them, and compare with what an undisturbed one makes.
 
-`make kills` writes what came out into kills.csv. It takes a quarter of an hour of two idle cores, so it is none of the
-tests.
+`make kills` writes what came out into kills.csv. It takes half an hour of two idle cores, so it is none of the tests.
+
+Killed is the command alone, or with all of its workers. Of `make book` it is always the whole group, with Snakemake,
+papermill and Jupyter Book: what `make` leaves behind alone would go on beside its successor. Its book is a clone of the
+repository with two cheap chapters and the references; chapters and pages are compared. `ser transcribe` hears through a
+Whisper of random weights.
 """
 
 import argparse
@@ -10,14 +14,18 @@ import hashlib
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+
+from tiny import write_whisper
 
 from ser_core.data import synthetic
 
@@ -35,29 +43,58 @@ CLASSICAL = "features: [egemaps]\nmodels: [logreg, knn]\n"
 NETWORKS = "recipe: {trim: true, patience: 4}\nnetworks: {a: {encoder: cnn1d-librosa94, epochs: 4}}\n"
 TIMES = ("made", "measured", "finished", "seconds", "cell_seconds", "peak_mib", "papermill", "execution")
 """Facts of the machine and the day, which no two executions share."""
+BOOK = ("90_data_cards", "92_benchmarks")
+CONTENTS = ("book/index", "book/chapters/90_data_cards", "book/chapters/92_benchmarks", "book/references")
 
 
 @dataclass(frozen=True)
 class Job:
-    """A command that is killed: its name, its words, the folder it runs in, and that which holds what it makes."""
+    """A command that is killed.
+
+    Its name and words, what comes before it, and the folder it runs in; folders whose content is compared; whether it
+    is killed with all of its workers only.
+    """
 
     name: str
     words: tuple[str, ...]
     before: tuple[tuple[str, ...], ...] = ()
     within: Path | None = None
+    prepare: Callable[[Path], None] | None = None
+    compared: tuple[str, ...] = (".",)
+    together: bool = False
 
 
 def jobs() -> list[Job]:
     chapter = (sys.executable, "-m", "ser_core.book.chapters", "run", "notebooks/92_benchmarks.md", "-o", "{made}")
     init = (*SER, "init", "{made}", "--corpus", "{root}/recordings/mine.csv")
     features = (*SER, "features", "../recordings/mine.csv", "egemaps")
+    transcribe = (*SER, "transcribe", "../recordings/mine.csv", "--model", "{root}/tiny.pt")
+    book = ("make", "book", f"VENV={sys.prefix}", "ENVIRONMENT=", "CORES=2")
     return [
         Job("ser features", features, (init,)),
         Job("ser run, classifiers", (*SER, "run", "experiments/classical.yaml", "--jobs", "2"), (init, features)),
         Job("ser run, a network", (*SER, "run", "experiments/networks.yaml", "--jobs", "2"), (init, features)),
         Job("ser study", (*SER, "study", "../recordings/mine.csv", "--features", "levels"), (init,)),
+        Job("ser transcribe", transcribe, (init,)),
         Job("a chapter of the book", chapter, within=ROOT),
+        Job("make book", book, prepare=small_book, compared=("book/chapters", "_build/html"), together=True),
     ]
+
+
+def small_book(folder: Path) -> None:
+    """Make a working copy of the repository whose book has two cheap chapters, without links to other pages."""
+    subprocess.run(["git", "clone", "--quiet", "--shared", str(ROOT), str(folder)], check=True)
+    for path in folder.glob("notebooks/[0-9]*"):
+        if path.stem not in BOOK:
+            path.unlink()
+        elif path.suffix == ".md":
+            text = re.sub(r"\{(doc|py:\w+)\}`", "`", path.read_text(encoding="utf-8"))
+            path.write_text(text, encoding="utf-8")
+    root, *pages = CONTENTS
+    listed = "\n".join(f"      - file: {page}" for page in pages)
+    contents = f"format: jb-book\nroot: {root}\nparts:\n  - caption: All\n    chapters:\n{listed}\n"
+    (folder / "_toc.yml").write_text(contents, encoding="utf-8")
+    (folder / f"{root}.md").write_text("# A book of two chapters\n\nIt is killed and built again.\n", encoding="utf-8")
 
 
 def without_times(value: object) -> object:
@@ -66,12 +103,14 @@ def without_times(value: object) -> object:
     return [without_times(one) for one in value] if isinstance(value, list) else value
 
 
-def state(folder: Path) -> dict[str, str]:
-    """Return the digest of every file below a folder; facts such as times do not count, nor do locks."""
+def state(folder: Path, compared: tuple[str, ...]) -> dict[str, str]:
+    """Return the digest of every file below folders of a folder; facts such as times do not count, nor do locks."""
     found = {}
-    for path in sorted(folder.rglob("*")):
+    for path in sorted(path for name in compared for path in (folder / name).rglob("*")):
         if path.is_file() and "locks" not in path.parts:
             content = path.read_bytes()
+            if path.name == "status.md":
+                content = re.sub(rb"20\d\d-\d\d-\d\d [\d:]+ \|[^|]*\|[^|]*\|[^|]*\|", b"", content)
             if path.suffix in (".json", ".ipynb"):
                 content = json.dumps(without_times(json.loads(content)), sort_keys=True).encode()
             found[path.relative_to(folder).as_posix()] = hashlib.sha256(content).hexdigest()
@@ -85,12 +124,14 @@ class Bench:
         self.root, self.random, self.n = root, random.Random(seed), 0
         synthetic.corpus(root / "recordings", speakers=5, sentences=1, seed=1, copies=["gain"])
         (root / "recordings/clips.csv").rename(root / "recordings/mine.csv")
+        write_whisper(root / "tiny.pt")
         self.environment = {name: value for name, value in os.environ.items() if not name.startswith("SER_")}
-        self.environment |= {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+        self.environment |= {"OMP_NUM_THREADS": "1", "SER_PATIENCE": "20"}
 
     def start(self, job: Job, words: tuple[str, ...], made: Path) -> subprocess.Popen:
         given = [word.format(made=made, root=self.root) for word in words]
-        environment = self.environment | {"SER_CACHE": str(made / ".cache")}
+        package = made if job.prepare else ROOT
+        environment = self.environment | {"SER_CACHE": str(made / ".cache"), "PYTHONPATH": str(package)}
         where = job.within or (made if made.is_dir() else self.root)
         log = (self.root / "log").open("ab")
         return subprocess.Popen(given, cwd=where, env=environment, stdout=log, stderr=log, start_new_session=True)
@@ -108,6 +149,8 @@ class Bench:
         made = self.root / f"made-{self.n}"
         template = self.root / f"template {job.name}"
         if not template.is_dir():
+            if job.prepare:
+                job.prepare(template)
             for words in job.before:
                 self.finish(job, words, template)
             template.mkdir(exist_ok=True)
@@ -115,7 +158,7 @@ class Bench:
                 if job.before:
                     text = EXPERIMENT.replace("kills", name) + rest
                     (template / "experiments" / f"{name}.yaml").write_text(text, encoding="utf-8")
-        shutil.copytree(template, made)
+        shutil.copytree(template, made, symlinks=True)
         return made
 
     def killed(self, job: Job, made: Path, seconds: float, *, alone: bool) -> bool:
@@ -135,17 +178,17 @@ class Bench:
         made, done, same = self.fresh(job), 0, True
         started = time.monotonic()
         self.finish(job, job.words, made)
-        seconds, undisturbed = time.monotonic() - started, state(made)
+        seconds, undisturbed = time.monotonic() - started, state(made, job.compared)
         while done < kills:
             made, row = self.fresh(job), {"command": job.name, "kills": 0, "resumed": 0, "identical": 0}
             for _ in range(min(self.random.randint(1, 3), kills - done)):
-                after, alone = self.random.uniform(0.1, 1) * seconds, self.random.random() < 0.4
+                after, alone = self.random.uniform(0.1, 1) * seconds, self.random.random() < 0.4 and not job.together
                 if not self.killed(job, made, after, alone=alone):
                     break
                 row["kills"] += 1
             self.finish(job, job.words, made)
             if row["kills"]:
-                found = state(made)
+                found = state(made, job.compared)
                 differ = {name for name in {*found, *undisturbed} if found.get(name) != undisturbed.get(name)}
                 record(row | {"resumed": 1, "identical": int(not differ)})
                 done, same = done + row["kills"], same and not differ

@@ -13,6 +13,8 @@ import pytest
 import soundfile
 import torch
 import whisper
+from tiny import WHISPER as DIMS
+from tiny import write_whisper
 
 from ser_core import files, paths
 from ser_core.data import audio, clips, corpora, transcripts
@@ -21,18 +23,6 @@ from ser_core.systems import features, transcription, weights
 from ser_core.systems.transcription import checkpoints, decoding
 
 RATE = 16_000
-DIMS = whisper.ModelDimensions(
-    n_mels=80,
-    n_audio_ctx=1500,
-    n_audio_state=16,
-    n_audio_head=2,
-    n_audio_layer=1,
-    n_vocab=51865,
-    n_text_ctx=16,
-    n_text_state=16,
-    n_text_head=2,
-    n_text_layer=1,
-)
 
 
 @pytest.fixture(autouse=True)
@@ -41,24 +31,14 @@ def places(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
 
 
-def write_checkpoint(path, dims=DIMS, seed=0):
-    """Random weights in Whisper's own format, with a decoder that listens; it stops after n_text_ctx / 2 tokens."""
-    model, generator = whisper.model.Whisper(dims), torch.Generator().manual_seed(seed)
-    for name, values in model.state_dict().items():
-        if "ln" not in name and values.is_floating_point():
-            values.copy_(torch.randn(values.shape, generator=generator) * (3.0 if "cross_attn" in name else 0.4))
-    torch.save({"dims": dataclasses.asdict(dims), "model_state_dict": model.state_dict()}, path)
-    return str(path)
-
-
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory):
-    return write_checkpoint(tmp_path_factory.mktemp("weights") / "tiny.pt")
+    return write_whisper(tmp_path_factory.mktemp("weights") / "tiny.pt")
 
 
 @pytest.fixture(scope="session")
 def english(tmp_path_factory):
-    return write_checkpoint(tmp_path_factory.mktemp("weights") / "english.pt", dataclasses.replace(DIMS, n_vocab=51864))
+    return write_whisper(tmp_path_factory.mktemp("weights") / "english.pt", dataclasses.replace(DIMS, n_vocab=51864))
 
 
 def sound(seed, seconds=1.0):
@@ -454,7 +434,7 @@ def test_an_interrupted_run_goes_on_and_ends_with_the_same_bytes(toy, tiny, monk
 
 
 def test_what_was_decoded_is_of_use_only_with_the_same_weights_language_and_task(toy, tiny, tmp_path):
-    other = write_checkpoint(tmp_path / "tiny.pt", seed=1)
+    other = write_whisper(tmp_path / "tiny.pt", seed=1)
     paths = {
         transcribe(toy, tiny),
         transcribe(toy, other),

@@ -1,8 +1,11 @@
 """Checkpoints of every family, a few kilobytes each, with random weights."""
 
+import dataclasses
+
 import tokenizers
 import torch
 import transformers
+import whisper
 
 SIZES = {"num_hidden_layers": 3, "num_attention_heads": 2, "hidden_size": 16, "intermediate_size": 24}
 # A frame each 320 samples (20 ms), as in the published checkpoints, by three convolutions for seven.
@@ -117,3 +120,27 @@ def write_text(family, folder, seed=0, **settings):
     _random(getattr(transformers, f"{name}Model"), config, seed).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+WHISPER = whisper.ModelDimensions(
+    n_mels=80,
+    n_audio_ctx=1500,
+    n_audio_state=16,
+    n_audio_head=2,
+    n_audio_layer=1,
+    n_vocab=51865,
+    n_text_ctx=16,
+    n_text_state=16,
+    n_text_head=2,
+    n_text_layer=1,
+)
+
+
+def write_whisper(path, dims=WHISPER, seed=0):
+    """Random weights in Whisper's own format, with a decoder that listens; it stops after n_text_ctx / 2 tokens."""
+    model, generator = whisper.model.Whisper(dims), torch.Generator().manual_seed(seed)
+    for name, values in model.state_dict().items():
+        if "ln" not in name and values.is_floating_point():
+            values.copy_(torch.randn(values.shape, generator=generator) * (3.0 if "cross_attn" in name else 0.4))
+    torch.save({"dims": dataclasses.asdict(dims), "model_state_dict": model.state_dict()}, path)
+    return str(path)
