@@ -57,6 +57,7 @@ _LONGEST = 1_000  # of an error message, in letters
 
 # Modules of the extras `study` and `features`; what else may be missing comes with `train`.
 _STUDY = ("matplotlib", "seaborn")
+_EXTRAS = {"gradio": "demo", "silero_vad": "speech"}
 _FEATURES = ("librosa", "noisereduce", "opensmile", "parselmouth", "pyarrow", "requests", "safetensors")
 
 
@@ -74,7 +75,7 @@ def main() -> None:
         if name == "ser_core":
             raise
         extra = "features" if name in _FEATURES else "study" if name in _STUDY else "train"
-        extra = "demo" if name == "gradio" else extra
+        extra = _EXTRAS.get(name, extra)
         _fail(f"this needs {name}, which is not installed; get it with: pip install 'ser-core[{extra}]'")
     except OSError as error:  # a folder that may not be written to, a disk that is full
         moved = "; SER_CACHE names another cache" if Path(str(error.filename)).is_relative_to(paths.cache()) else ""
@@ -636,6 +637,9 @@ def predict(
     window: Annotated[
         float, typer.Option(min=1, max=30, help="A recording of more than twice this, in s, is cut into such windows.")
     ] = 5,
+    speech: Annotated[
+        bool, typer.Option("--speech", help="Answer only windows in which Silero VAD hears speech, too.")
+    ] = False,
     form: Annotated[str, typer.Option("--format", help="csv or json.")] = "csv",
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Write it here in place of standard output.")] = None,
 ) -> None:
@@ -646,15 +650,9 @@ def predict(
     """
     from ser_core.experiments import models, predicting
 
-    if form not in ("csv", "json"):
-        raise SerError(f"--format is csv or json, not '{form}'")
-    found = predicting.find(recordings)
-    if out and out.suffix in (".csv", ".json"):
-        # The answer of last time, in a folder that is read again.
-        found = [path for path in found if path in recordings or os.path.realpath(path) != os.path.realpath(out)]
-    _check_target(out, model or "", *map(str, found))
+    found = _recordings(recordings, form, out, model or "")
     fitted = models.find(model or models.default())
-    table = predicting.predict(found, fitted, window_s=window, progress=_bars())
+    table = predicting.predict(found, fitted, window_s=window, vad=speech, progress=_bars())
     wrong = predicting.problems(table)
     for row in wrong.itertuples():
         _note(f"{row.path}: {row.note}")
@@ -664,6 +662,55 @@ def predict(
     _print(predicting.as_csv(table) if form == "csv" else predicting.as_json(table, fitted), out)
     _note(predicting.summary(table, fitted))
     if len(wrong):
+        raise typer.Exit(1)
+
+
+def _recordings(given: list[Path], form: str, out: Path | None, *read: str) -> list[Path]:
+    """Return the files of recordings and folders, and refuse a form or a target that cannot be written."""
+    from ser_core.experiments import predicting
+
+    if form not in ("csv", "json"):
+        raise SerError(f"--format is csv or json, not '{form}'")
+    found = predicting.find(given)
+    if out and out.suffix in (".csv", ".json"):
+        # The answer of last time, in a folder that is read again.
+        found = [path for path in found if path in given or os.path.realpath(path) != os.path.realpath(out)]
+    _check_target(out, *read, *map(str, found))
+    return found
+
+
+@app.command()
+def segment(
+    recordings: Annotated[
+        list[Path], typer.Argument(metavar="PATH...", help="Recordings, and folders of which every file is tried.")
+    ],
+    shortest: Annotated[float, typer.Option(help="Leave out shorter segments, in s.")] = 0.25,
+    pause: Annotated[float, typer.Option(help="A pause of this, in s, ends a segment.")] = 0.1,
+    longest: Annotated[
+        float | None, typer.Option(help="Cut longer segments, in s, at a pause if they have one.")
+    ] = None,
+    form: Annotated[
+        str | None, typer.Option("--format", help="csv or json; if not given, json for an --out that ends in .json.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write it here in place of standard output.")] = None,
+) -> None:
+    """Find where somebody speaks in long recordings, by Silero VAD: path, start and end in s.
+
+    Exit status 1 if no speech was found in a recording, which is said in a line; 2 if in none.
+    """
+    from ser_core.experiments import segmenting
+
+    form = form or ("json" if out and out.suffix == ".json" else "csv")
+    found = _recordings(recordings, form, out)
+    options = {"shortest_s": shortest, "pause_s": pause, "longest_s": longest}
+    table, without = segmenting.segment(found, **options, progress=_bars())
+    for path, reason in without.items():
+        _note(f"{path}: {reason}")
+    if table.empty:
+        raise SerError(f"no speech in {len(without)} file{'s' * (len(without) > 1)}; expected recordings of speech")
+    _print(segmenting.as_csv(table) if form == "csv" else segmenting.as_json(table, **options), out)
+    _note(segmenting.summary(table, without))
+    if without:
         raise typer.Exit(1)
 
 

@@ -94,6 +94,7 @@ def test_every_option_is_explained():
     commands = typer.main.get_command(cli.app).commands
     names = {"init", "fetch", "weights", "card", "audit", "features", "transcribe", "run", "verify", "score"}
     names |= {"study", "split", "transfer", "report", "compare", "trace", "verify-bundle", "predict", "model", "demo"}
+    names |= {"segment"}
     assert set(commands) == names and set(commands["weights"].commands) == {"get"}
     for name, command in [*commands.items(), *commands["weights"].commands.items()]:
         assert command.help.endswith(".")

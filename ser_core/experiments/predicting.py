@@ -11,14 +11,14 @@ from ser_core import files
 from ser_core.data import audio
 from ser_core.errors import SerError
 from ser_core.evaluation.metrics import PROBABILITY
-from ser_core.systems import features, handcrafted
+from ser_core.systems import features, handcrafted, speech
 from ser_core.systems.linear import Linear
 
 WINDOW_S = 5.0
 """Windows of a long recording last about this long, in s; a recording of up to twice as much is one window."""
 
 VOICED_S = 0.1
-"""Where Praat finds less voice than this, in s, nobody is heard to speak."""
+"""Where Praat finds less voice than this, in s, or Silero VAD less speech, nobody is heard to speak."""
 
 ANSWERED, ABSTAINED, NO_SPEECH, FAILED = "answered", "abstained", "no speech", "failed"
 """What became of a window: an answer, too little confidence for one, nobody who speaks, or no sound to be had."""
@@ -52,7 +52,12 @@ def _hidden(path: Path) -> bool:
 
 
 def predict(
-    given: Iterable[Path | str], model: Linear, *, window_s: float = WINDOW_S, progress: bool = False
+    given: Iterable[Path | str],
+    model: Linear,
+    *,
+    window_s: float = WINDOW_S,
+    vad: bool = False,
+    progress: bool = False,
 ) -> pd.DataFrame:
     """Predict recordings.
 
@@ -60,6 +65,8 @@ def predict(
         given: Files, and folders, of which every file is tried.
         model: The model, see `ser_core.experiments.models.find`.
         window_s: A recording of more than twice this is cut into windows of equal length of at most this, in s.
+        vad: Ask Silero VAD, too, in which windows somebody speaks; others get no answer. It is heard in the whole
+            recording, before it is cut.
         progress: Show a progress bar on standard error.
 
     Returns:
@@ -70,20 +77,23 @@ def predict(
 
     Raises:
         SerError: If the weights of the feature set are not there.
+        ModuleNotFoundError: If ``silero-vad`` is asked for and not installed.
     """
     from tqdm import tqdm
 
     _ready(model)
+    if vad:
+        speech.ready()
     rows: list[dict] = []
     waiting: list[tuple[dict, np.ndarray, int]] = []
     for path in tqdm(find(given), desc=f"predict by {model.name}", unit="file", disable=not progress):
-        name = os.fsencode(path).decode("utf-8", "backslashreplace")  # a name may hold bytes that are no text
+        name = shown(path)
         try:
-            samples, rate = _read(path)
+            samples, rate = read(path)
         except SerError as error:
             rows.append({"path": name, "status": FAILED, "note": str(error).removeprefix(f"{path}: ")})
             continue
-        for row, piece in _rows(name, samples, rate, window_s):
+        for row, piece in _rows(name, samples, rate, window_s, vad=vad):
             rows.append(row)
             if "status" not in row:
                 waiting.append((row, piece, rate))
@@ -121,13 +131,17 @@ def _ready(model: Linear) -> None:
         ready()
 
 
-def _rows(path: str, samples: np.ndarray, rate: int, window_s: float) -> list[tuple[dict, np.ndarray]]:
+def _rows(
+    path: str, samples: np.ndarray, rate: int, window_s: float, *, vad: bool = False
+) -> list[tuple[dict, np.ndarray]]:
     """Return a row and the samples of each window; one in which nobody speaks has its status already."""
-    found = []
+    found, spoken = [], speech.segments(samples, rate) if vad and not silent(samples) else []
     for start, piece in windows(samples, rate, window_s):
         row = {"path": path, "start": start / rate, "end": (start + len(piece)) / rate}
         if note := without_speech(piece, rate):
             row |= {"status": NO_SPEECH, "note": note}
+        elif vad and speech.share(spoken, row["start"], row["end"]) < VOICED_S:
+            row |= {"status": NO_SPEECH, "note": "no speech found by Silero VAD"}
         found.append((row, piece))
     return found
 
@@ -140,8 +154,24 @@ def _table(rows: list[dict], model: Linear) -> pd.DataFrame:
     return pd.DataFrame([empty | row for row in rows], columns=order).astype(numbers)
 
 
-def _read(path: Path) -> tuple[np.ndarray, int]:
-    """Return a recording; an error says of what is no recording that it is none."""
+def shown(path: Path) -> str:
+    """Return the name of a file as text, though it may hold bytes that are none.
+
+    Args:
+        path: The file.
+    """
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def read(path: Path) -> tuple[np.ndarray, int]:
+    """Return a recording that somebody gives, as `ser_core.data.audio.read` does.
+
+    Args:
+        path: The file.
+
+    Raises:
+        SerError: As `ser_core.data.audio.read`; of what is no recording it says that it is none.
+    """
     if path.is_dir():
         raise SerError("a folder without files")
     try:
@@ -170,6 +200,21 @@ def windows(samples: np.ndarray, rate: int, window_s: float = WINDOW_S) -> list[
     return list(zip(np.cumsum([0, *map(len, pieces)]).tolist(), pieces, strict=False))
 
 
+def silent(samples: np.ndarray) -> str:
+    """Return that a recording is silent, empty if it is not.
+
+    Args:
+        samples: Mono, in [-1, 1].
+
+    Examples:
+        >>> silent(np.zeros(16_000))
+        'silent, its peak is below -70 dB re full scale'
+    """
+    if np.abs(samples).max(initial=0.0) < 10 ** (audio.FLOOR_DB / 20):
+        return f"silent, its peak is below {audio.FLOOR_DB:.0f} dB re full scale"
+    return ""
+
+
 def without_speech(samples: np.ndarray, rate: int) -> str:
     """Return why nobody is heard to speak, empty if somebody may be: any voiced sound passes, such as music.
 
@@ -181,8 +226,8 @@ def without_speech(samples: np.ndarray, rate: int) -> str:
         >>> without_speech(np.zeros(16_000), 16_000)
         'silent, its peak is below -70 dB re full scale'
     """
-    if np.abs(samples).max(initial=0.0) < 10 ** (audio.FLOOR_DB / 20):
-        return f"silent, its peak is below {audio.FLOOR_DB:.0f} dB re full scale"
+    if note := silent(samples):
+        return note
     times, pitch = handcrafted.pitch(samples, rate)
     voiced = float((pitch > 0).sum() * (times[1] - times[0])) if len(times) > 1 else 0.0
     return f"no speech found, {voiced:.2f} s of voice" if voiced < VOICED_S else ""
