@@ -793,7 +793,7 @@ Column = Annotated[
     list[str] | None,
     typer.Option(help="Which column of the table is which, as truth=label; may be repeated. Usual names are known."),
 ]
-Format = Annotated[str, typer.Option("--format", help="text, json or html.")]
+Format = Annotated[str, typer.Option("--format", help="text, json, html or latex.")]
 Written = Annotated[Path | None, typer.Option(help="Write it here in place of standard output.")]
 Resamples = Annotated[int, typer.Option(min=100, max=1_000_000, help="Bootstrap resamples.")]
 Level = Annotated[float, typer.Option(min=0.5, max=0.999, help="Level of the intervals.")]
@@ -822,7 +822,9 @@ def score(
         _print(score_sheet.sheet(table, **options), out)
         return
     found = score_sheet.facts(table, **options)
-    _print(_json(found) if form == "json" else score_sheet.as_html(f"Scores of {predictions}", found), out)
+    _note_refusals(found, form)
+    as_text = {"json": _json, "latex": score_sheet.as_latex}
+    _print(as_text.get(form, lambda found: score_sheet.as_html(f"Scores of {predictions}", found))(found), out)
 
 
 @app.command()
@@ -849,13 +851,21 @@ def compare(
                 f"{path}: {table['speaker'].isna().sum()} rows have no speaker; a paired test is over speakers"
             )
     found = comparison_sheet.facts(*tables, n_resamples=resamples, level=level)
-    as_text = {"json": _json, "html": lambda found: comparison_sheet.as_html((first, second), found)}
-    _print(as_text.get(form, lambda found: comparison_sheet.sheet((first, second), found))(found), out)
+    _note_refusals(found, form)
+    sheets = {"html": comparison_sheet.as_html, "latex": comparison_sheet.as_latex, "text": comparison_sheet.sheet}
+    _print(_json(found) if form == "json" else sheets[form]((first, second), found), out)
 
 
 def _check_form(form: str) -> None:
-    if form not in ("text", "json", "html"):
-        raise SerError(f"--format is text, json or html, not '{form}'")
+    if form not in ("text", "json", "html", "latex"):
+        raise SerError(f"--format is text, json, html or latex, not '{form}'")
+
+
+def _note_refusals(found: dict, form: str) -> None:
+    """Say why scores have no interval where the sheet has no room for it."""
+    if form == "latex":
+        for reason in dict.fromkeys(one["no_interval"] for one in found["metrics"].values() if one["no_interval"]):
+            _note(f"no interval: {reason}")
 
 
 def _json(found: dict) -> str:

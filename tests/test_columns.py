@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import sys
 from html.parser import HTMLParser
 
@@ -293,7 +294,7 @@ def test_what_cannot_be_paired_is_one_line(ser, tmp_path, change, message):
 
 
 def test_a_form_that_is_none_is_refused_before_anything_is_read(ser):
-    assert "--format is text, json or html, not 'pdf'" in ser("score", "nowhere.csv", "--format", "pdf").err
+    assert "--format is text, json, html or latex, not 'pdf'" in ser("score", "nowhere.csv", "--format", "pdf").err
 
 
 def test_pages_show_numbers_to_the_right_and_missing_ones_as_a_dash():
@@ -305,3 +306,79 @@ def test_pages_show_numbers_to_the_right_and_missing_ones_as_a_dash():
 def test_speakers_of_several_seeds_count_their_clips_once():
     table = score_sheet.speakers_of(system(seeds=3))
     assert table["clips"].tolist() == [40] * 12 and table["classes"].tolist() == [4] * 12
+
+
+# What LaTeX prints for each command that stands for a letter.
+LETTERS = {r"\textbackslash ": "\\", r"\textasciitilde ": "~", r"\textasciicircum ": "^"}
+LETTERS |= {rf"\{letter}": letter for letter in "&%$#_{}"}
+
+
+def compiled(source):
+    """Read a table as LaTeX does: environments close in order, each row has its columns, no letter acts by chance."""
+    opened = []
+    for what, name in re.findall(r"\\(begin|end)\{(\w+)\}", source):
+        opened.append(name) if what == "begin" else opened.remove(name)
+        assert what == "begin" or name not in opened
+    assert opened == [] and source.count(r"\toprule") == source.count(r"\bottomrule") == 1
+    columns, body = re.search(r"\\begin\{tabular\}\{(\w+)\}\n(.+?)\\end\{tabular\}", source, re.DOTALL).groups()
+    rows = []
+    for line in [line for line in body.splitlines() if not line.endswith("rule")]:
+        assert line.endswith(r" \\")
+        cells = re.split(r"(?<!\\)&", line.removesuffix(r"\\"))
+        assert len(cells) == len(columns)
+        cells = [re.sub(r"^\$(.*)\$$", r"\1", cell.strip()) for cell in cells]
+        parts = [re.split(r"(\\text\w+ ?|\\[&%$#_{}])", cell) for cell in cells]
+        assert not [part for cell in parts for part in cell[::2] if re.search(r"[\\&%$#_{}~^]", part)]
+        rows.append(
+            [
+                "".join(LETTERS.get(f"{part.strip()} " if "text" in part else part, part) for part in cell)
+                for cell in parts
+            ]
+        )
+    caption = re.search(r"\\caption\{(.*)\}", source)[1]
+    assert not re.search(r"(?<!\\)[%&#_$]", caption)
+    return rows, caption
+
+
+def test_latex_has_the_scores_of_scikit_learn(ser, tmp_path):
+    TABLE.to_csv(tmp_path / "a.csv", index=False)
+    done = ser("score", tmp_path / "a.csv", "--format", "latex", "--resamples", 500)
+    (head, *rows), caption = compiled(done.out)
+    assert head == ["metric", "value", "interval"] and [row[0] for row in rows][:2] == ["UAR", "WA (accuracy)"]
+    assert rows[0][1] == f"{balanced_accuracy_score(TABLE['truth'], TABLE['prediction']):.3f}"
+    found = json.loads(ser("score", tmp_path / "a.csv", "--format", "json", "--resamples", 500).out)["metrics"]
+    assert [row[2] for row in rows] == [f"[{one['low']:.3f}, {one['high']:.3f}]" for one in found.values()]
+    assert caption == r"480 clips, 12 speakers, 4 classes; 95\% intervals over speakers."
+
+
+def test_latex_without_speakers_has_no_interval_and_says_why(ser, tmp_path):
+    TABLE.drop(columns="speaker").to_csv(tmp_path / "a.csv", index=False)
+    done = ser("score", tmp_path / "a.csv", "--format", "latex", "--out", tmp_path / "a.tex")
+    rows, caption = compiled((tmp_path / "a.tex").read_text())
+    assert {row[2] for row in rows[1:]} == {"-"} and "without intervals" in caption
+    assert done.code == 0 and done.err.count("ser: no interval: the predictions name no speakers") == 1
+
+
+@pytest.mark.parametrize("name", ["b_1.csv", r"50% & more #{x} $y$ ~^\z.csv", "difference"])
+def test_latex_of_a_comparison_has_any_name_as_it_is(ser, tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    TABLE.to_csv("a.csv", index=False)
+    found = comparison_sheet.facts(TABLE.assign(seed=0), TABLE.assign(seed=0, prediction="sad"), n_resamples=500)
+    (head, *rows), caption = compiled(comparison_sheet.as_latex(("a.csv", name), found))
+    systems = ["first", "second"] if name == "difference" else ["a.csv", name]
+    assert head == ["metric", *systems, "difference", "interval", "p"]
+    uar = balanced_accuracy_score(TABLE["truth"], TABLE["prediction"])
+    assert (
+        rows[0][1:4] == [f"{uar:.3f}", "0.250", f"{uar - 0.25:+.3f}"]
+        and rows[0][5] == f"{found['metrics']['UAR']['p_value']:.3f}"
+    )
+    assert caption.startswith("480 clips and 12 speakers")
+
+
+def test_compare_writes_latex(ser, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.csv", "b.csv"):
+        TABLE.to_csv(name, index=False)
+    done = ser("compare", "a.csv", "b.csv", "--format", "latex", "--resamples", 500)
+    _, (_, first, second, difference, *_), *_ = compiled(done.out)[0]
+    assert first == second and difference == "+0.000"

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from ser_core.evaluation import comparisons, metrics, power
-from ser_core.files import page
+from ser_core.files import latex, page, text
 
 _TARGET = 0.05  # UAR; the difference for which the number of speakers is told
 
@@ -129,3 +129,29 @@ def as_html(names: tuple[str, str], found: dict) -> str:
     ]
     body = [page.text(_counted(found)), page.listing([f"first: {names[0]}", f"second: {names[1]}"])]
     return page.page("Two systems compared", [*body, page.table(pd.DataFrame(rows)), page.listing(explained(found))])
+
+
+def as_latex(names: tuple[str, str], found: dict) -> str:
+    """Return the comparison as a table of LaTeX.
+
+    Args:
+        names: What to call the two systems.
+        found: From `facts`.
+    """
+    first, second = shown = list(map(text.shown, names))
+    if len({*shown, "metric", "difference", "interval", "p"}) < 6:
+        first, second = "first", "second"
+    scores = found["metrics"].values()
+    level = next((one["level"] for one in scores if one["low"] is not None), None)
+    rows = pd.DataFrame(
+        {
+            "metric": list(found["metrics"]),
+            first: [f"{one['first']:.3f}" for one in scores],
+            second: [f"{one['second']:.3f}" for one in scores],
+            "difference": [f"{one['difference']:+.3f}" for one in scores],
+            "interval": [latex.interval(one["low"], one["high"], "+") for one in scores],
+            "p": ["-" if one["p_value"] is None else comparisons.p_text(one["p_value"]) for one in scores],
+        }
+    )
+    caption = f"{_counted(found)}; paired, {latex.resampled(level)}."
+    return latex.table(rows, caption, "tab:comparison", numbers=list(rows)[1:])

@@ -7,7 +7,7 @@ import pandas as pd
 
 from ser_core.evaluation import bootstrap, calibration, intervals, metrics, wording
 from ser_core.evaluation.floors import resubstitution_lookup
-from ser_core.files import page
+from ser_core.files import latex, page
 
 # A terminal shows no more of them; JSON and HTML have all.
 _MOST_CLASSES, _MOST_SPEAKERS = 12, 12
@@ -214,6 +214,29 @@ def as_html(title: str, found: dict) -> str:
             ),
         ]
     return page.page(title, body)
+
+
+def as_latex(found: dict) -> str:
+    """Return metrics with their intervals as a table of LaTeX.
+
+    Args:
+        found: From `facts`.
+    """
+    scores = found["metrics"]
+    level = next((one["level"] for one in scores.values() if one["low"] is not None), None)
+    rows = pd.DataFrame(
+        {
+            "metric": list(scores),
+            "value": [f"{one['value']:.3f}" for one in scores.values()],
+            "interval": [latex.interval(one["low"], one["high"]) for one in scores.values()],
+        }
+    )
+    who = "speakers not named" if found["speakers"] is None else _count(found["speakers"], "speaker")
+    counted = (_count(found["clips"], "clip"), who, _count(len(found["classes"]), "class"))
+    seeds = "" if found["seeds"] == 1 else f", means of {found['seeds']} seeds"
+    return latex.table(
+        rows, f"{', '.join(counted)}{seeds}; {latex.resampled(level)}.", "tab:scores", numbers=["value", "interval"]
+    )
 
 
 def _rows(found: dict[str, dict], what: str) -> pd.DataFrame:
