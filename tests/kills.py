@@ -27,6 +27,7 @@ from pathlib import Path
 
 from tiny import write_whisper
 
+from ser_core.book import site
 from ser_core.data import synthetic
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -104,10 +105,13 @@ def without_times(value: object) -> object:
 
 
 def state(folder: Path, compared: tuple[str, ...]) -> dict[str, str]:
-    """Return the digest of every file below folders of a folder; facts such as times do not count, nor do locks."""
+    """Return the digest of every file below folders of a folder.
+
+    Facts such as times do not count, nor do locks, nor the checksums of chapters, which have such facts in them.
+    """
     found = {}
     for path in sorted(path for name in compared for path in (folder / name).rglob("*")):
-        if path.is_file() and "locks" not in path.parts:
+        if path.is_file() and "locks" not in path.parts and path.name != site.MADE_FROM:
             content = path.read_bytes()
             if path.name == "status.md":
                 content = re.sub(rb"20\d\d-\d\d-\d\d [\d:]+ \|[^|]*\|[^|]*\|[^|]*\|", b"", content)
