@@ -135,9 +135,12 @@ def _is_csv(name: str) -> bool:
 
 
 def _show(problems: "pd.DataFrame") -> None:
-    """Print what is wrong with a row or recording of somebody's own CSV on standard error."""
-    for problem in problems.itertuples():
-        print(_shown(f"{problem.path}: {problem.problem}: {problem.detail}"), file=sys.stderr)
+    """Print what is wrong with rows and recordings of somebody's own CSV on standard error: of a kind, ten at most."""
+    for kind, same in problems.groupby("problem", sort=False):
+        for problem in same.head(10).itertuples():
+            print(_shown(f"{problem.path}: {kind}: {problem.detail}"), file=sys.stderr)
+        if len(same) > 10:
+            print(f"{kind}: {len(same) - 10} more; `ser card` lists all", file=sys.stderr)
 
 
 def _read_own(csv: str) -> "Reading":

@@ -382,3 +382,12 @@ def test_compare_writes_latex(ser, tmp_path, monkeypatch):
     done = ser("compare", "a.csv", "b.csv", "--format", "latex", "--resamples", 500)
     _, (_, first, second, difference, *_), *_ = compiled(done.out)[0]
     assert first == second and difference == "+0.000"
+
+
+def test_an_interval_and_a_test_that_disagree_show_nothing():
+    a = system(0.4, seed=1).drop(columns="seed")
+    found = comparison_sheet.facts(a, system(0.4, seed=2).drop(columns="seed"))
+    found["metrics"]["UAR"] |= {"difference": -0.049, "low": -0.101, "high": -0.002, "p_value": 0.056}
+    assert any("the p-value decides" in line for line in comparison_sheet.explained(found))
+    found["metrics"]["UAR"]["p_value"] = 0.04
+    assert any("the second system is better" in line for line in comparison_sheet.explained(found))

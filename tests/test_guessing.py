@@ -3,11 +3,13 @@
 import os
 import shutil
 
+import numpy as np
 import pandas as pd
 import pytest
+import soundfile
 
 from ser_core.data import corpora, synthetic
-from ser_core.data.corpora import guessing, words
+from ser_core.data.corpora import guessing, local, words
 from ser_core.errors import SerError
 from ser_core.experiments import working_folder
 
@@ -177,3 +179,113 @@ def test_a_name_cannot_act_on_the_terminal(tmp_path):
     folder_of(tmp_path, [f"s{s}\x1b31m_{word}.wav" for s in (1, 2) for word in ("sad", "happy")])
     found = guessing.guess(tmp_path)
     assert "\x1b" not in found.text() and r"s1\x1b31m" in found.text()
+
+
+def test_speakers_and_sessions_are_told_in_scripts_with_vowel_signs(tmp_path):
+    # A word is letters and vowel signs, which are no letters to Unicode.
+    people = ["वक्ता-०१", "वक्ता-०२", "क\u093cासिम", "\u0958ासिम"]
+    names = [
+        f"{who}/सत्र {n}/{word}_{at}{n}{i}.wav"
+        for at, who in enumerate(people)
+        for n in (1, 2)
+        for i, word in enumerate(("गुस्सा", "डर"))
+    ]
+    names[0] = names[0].replace("गुस्सा", "ग\u093cुस्सा")
+    found = guessing.guess(folder_of(tmp_path, names))
+    assert found.found["speaker"] == "folder 2 above" and found.found["session"] == "folder"
+    assert "sentence" not in found.found and set(found.table["emotion"]) == {"angry", "fearful"}
+    assert found.table["speaker"].nunique() == 3 and found.table["session"].nunique() == 6
+    assert columns(found)["वक्ता-०२/सत्र 1/डर_111.wav"]["session"] == "वक्ता-०२ सत्र 1"
+    assert any("2 Unicode forms" in note for note in found.notes)
+
+
+def test_recordings_in_other_formats_are_counted(tmp_path):
+    names = [f"s{s}_{word}.{kind}" for s in (1, 2) for word in ("sad", "happy") for kind in ("wav", "mp3")]
+    found = guessing.guess(folder_of(tmp_path, [*names, "._s1_sad.mp3"]))
+    assert len(found.table) == 4
+    assert found.notes[0].startswith("4 recordings in .mp3 are not read, the first is s1_happy.mp3; convert them")
+
+
+def test_the_word_of_most_raters_is_the_emotion(tmp_path):
+    votes = ["Wut Wut Angst", "Angst Wut Angst", "Wut wut WUT", "Wut Angst Trauer", "Trauer Trauer Trauer"]
+    rows = [f"{i}.wav;P{i % 2};{';'.join(row.split())}" for i, row in enumerate(votes)]
+    folder_of(tmp_path, [f"{i}.wav" for i in range(5)])
+    (tmp_path / "r.csv").write_text("\n".join(["Datei;Sprecher;Erste;Zweite;Dritte", *rows, ""]))
+    found = guessing.guess(tmp_path)
+    assert found.found["emotion"] == "majority"
+    assert found.table["emotion"].fillna("").tolist() == ["angry", "fearful", "angry", "", "sad"]
+    told = "\n".join(found.notes)
+    # By hand: of four recordings with a majority the first rater says the same in 4, the second in 3.
+    assert "column 'Erste' of r.csv holds words" not in told and "raters are divided on 1 recordings" in told
+    assert "column 'Zweite' of r.csv holds words for emotions, too, and agrees with majority in 75% of 4" in told
+    one = guessing.guess(tmp_path, {"emotion": "Zweite"})
+    assert one.table["emotion"].tolist() == ["angry", "angry", "angry", "fearful", "sad"]
+
+
+def spans(tmp_path, rows, head="Datei;Beginn;Ende;Sprecher;Gefühl"):
+    rate, folder = 8000, tmp_path / "ton"
+    folder.mkdir()
+    sound = np.arange(10 * rate) % 2000 / 2000
+    for name in ("Gespräch 1.wav", "Gespräch 2.wav"):
+        soundfile.write(folder / name, sound, rate, subtype="PCM_16")
+    (folder / "Liste.csv").write_bytes("\n".join([head, *rows, ""]).encode("utf-16"))
+    return folder, soundfile.read(folder / "Gespräch 1.wav", dtype="int16")[0]
+
+
+def test_spans_of_long_recordings_become_clips(tmp_path):
+    rows = [
+        f"Gespräch {n}.wav;{a};{b};P{n};{e}"
+        for n in (1, 2)
+        for a, b, e in (("0,5", "1,25", "Wut"), ("0:02.0", "4", "Angst"))
+    ]
+    rows += [
+        "Gespräch 1.wav;3;5;P1;Wut",
+        "Gespräch 1.wav;9;11;P1;Wut",
+        "Gespräch 1.wav;3;5;P1;Angst",
+        "weg.wav;1;2;P1;Wut",
+    ]
+    rows += ["Gespräch 2.wav;bald;5;P1;Wut"]
+    folder, whole = spans(tmp_path, rows)
+    guess, csv, _ = working_folder.make_from_recordings(tmp_path / "lab", folder)
+    table = local.read(csv).clips
+    assert table["emotion"].to_dict() == {
+        "local/Gespräch 1/0001": "angry",
+        "local/Gespräch 1/0002": "fearful",
+        "local/Gespräch 1/0003": "angry",
+        "local/Gespräch 2/0001": "angry",
+        "local/Gespräch 2/0002": "fearful",
+    }
+    assert set(table["session"]) == {"local/Gespräch 1", "local/Gespräch 2"}
+    heard, rate = soundfile.read(tmp_path / "lab/ton-cut/Gespräch 1/0001.flac", dtype="int16")
+    assert rate == 8000 and np.array_equal(heard, whole[4000:10000])
+    told = "\n".join(guess.notes)
+    assert "5 spans of Liste.csv are cut" in told and "1 spans of Gespräch 1.wav overlap the one before" in told
+    assert "1 rows of Liste.csv are left out: the first, Gespräch 1.wav from 3 to 5, is listed again" in told
+    assert "2 rows of Liste.csv are left out: the first, Gespräch 1.wav from 9 to 11, does not lie in its" in told
+    assert "names no recording here" in told
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (
+            ["Gespräch 1.wav;12;14;P1;Wut", "Gespräch 1.wav;14;16;P1;Angst"],
+            r"none of its 2 spans can be cut.*does not lie",
+        ),
+        (["Gespräch 1.wav;1;2;P1;Wut", "Gespräch 1.wav;2;3;P1;Angst"], "there is no field 'part 9'"),
+    ],
+)
+def test_spans_that_are_refused_leave_nothing(tmp_path, rows, message):
+    folder, _ = spans(tmp_path, rows)
+    with pytest.raises(SerError, match=message):
+        working_folder.make_from_recordings(tmp_path / "lab", folder, {"emotion": "part 9"})
+    assert not (tmp_path / "lab").exists() or list((tmp_path / "lab").iterdir()) == []
+
+
+def test_a_csv_that_is_none_is_refused_at_once(tmp_path):
+    (tmp_path / "a.csv").write_bytes("path,emotion,speaker\n".encode("utf-16"))
+    (tmp_path / "b.csv").write_text("Datei;Emotion\n")
+    for name, message in (("a.csv", "save it as CSV in UTF-8"), ("b.csv", "lacks the columns|not a readable")):
+        with pytest.raises(SerError, match=message):
+            working_folder.make(tmp_path / "lab", tmp_path / name)
+        assert not (tmp_path / "lab").exists()

@@ -102,6 +102,11 @@ def explained(found: dict) -> list[str]:
     ]
     if uar["low"] is None:
         lines.append(f"Nothing may be claimed beyond these speakers: {uar['no_interval']}.")
+    elif (uar["low"] > 0 or uar["high"] < 0) and uar["p_value"] is not None and uar["p_value"] > 0.05:
+        lines.append(
+            "By UAR neither system is shown to be better: the interval leaves 0 out, and the test does not reject at "
+            "0.05. With so few speakers the two may disagree; the p-value decides."
+        )
     elif uar["low"] > 0 or uar["high"] < 0:
         better = "first" if uar["difference"] > 0 else "second"
         lines.append(f"By UAR the {better} system is better for people like these, as far as this one test goes.")

@@ -1,9 +1,11 @@
 """A working folder of one's own: experiments and results outside of the clone."""
 
+import dataclasses
 import json
 import os
 import re
 import shlex
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import pandas as pd
 
 from ser_core import files, paths
 from ser_core.data import corpora
-from ser_core.data.corpora import guessing, local
+from ser_core.data.corpora import cutting, guessing, local
 from ser_core.errors import SerError
 
 _EXPERIMENT = """\
@@ -47,6 +49,7 @@ def make(folder: Path, csv: Path | None = None) -> list[str]:
     _check(folder)
     if csv is not None:
         corpora.own.name_of(Path(csv), corpora.KNOWN)
+        corpora.own.columns(Path(csv))
     (folder / "results").mkdir(parents=True)
     if csv is None and not (csv := folder / "mine.csv").exists():
         with files.replacing(csv) as temporary:
@@ -75,6 +78,8 @@ def make_from_recordings(
 ) -> tuple[guessing.Guess, Path, list[str]]:
     """Make a working folder for a folder of recordings, with a CSV of what they seem to be.
 
+    If a sheet among them lists spans by start and end, each span becomes a file in the working folder.
+
     Args:
         folder: The working folder.
         recordings: The folder of recordings; nothing is written into it.
@@ -86,15 +91,26 @@ def make_from_recordings(
         The guess, the CSV in the working folder, and the commands that come next.
 
     Raises:
-        SerError: As `make`, or as `ser_core.data.corpora.guessing.guess`.
+        SerError: As `make`, `ser_core.data.corpora.guessing.guess` and `ser_core.data.corpora.cutting.cut`.
     """
     folder, recordings = Path(folder), Path(recordings)
     _check(folder)
-    guess = guessing.guess(recordings, given, words=words, own_words=own_words)
     name = re.sub(r"[^A-Za-z0-9_-]+", "-", recordings.resolve().name).strip("-_")
     csv = folder / f"{'my-' if name in corpora.KNOWN else ''}{name or 'mine'}.csv"
     if csv.exists():
         raise SerError(f"{csv}: there is such a file already; give it by --corpus, or name another folder")
+    # Spans of long recordings become files, because a clip is a file everywhere else.
+    spans = cutting.spans(recordings) if recordings.is_dir() else None
+    cuts = folder / f"{csv.stem}-cut"
+    done = cutting.cut(recordings, *spans, cuts) if spans else []
+    recordings = cuts if spans else recordings
+    try:
+        guess = guessing.guess(recordings, given, words=words, own_words=own_words)
+    except BaseException:
+        if spans:
+            shutil.rmtree(cuts)
+        raise
+    guess = dataclasses.replace(guess, notes=(*done, *guess.notes))
     to = Path(os.path.relpath(recordings.resolve(), folder.resolve())).as_posix()
     # Clips are named by where they are among the recordings, wherever the working folder is.
     without = guess.table["path"].str.replace(r"\.\w+$", "", regex=True)

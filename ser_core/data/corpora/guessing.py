@@ -3,9 +3,10 @@
 import csv
 import io
 import re
+import shlex
 import unicodedata
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -23,7 +24,9 @@ ROLES = ("emotion", "speaker", "gender", "sentence", "transcript", "session", "s
 _SHEETS = (".csv", ".tsv", ".txt")
 _SPEAKER = re.compile(r"(speaker|spkr?|sp|actor|act|subj?|subject|participant|person|talker|voice|s|p|s[fmw])[ _-]?\d+")
 _PERSON = re.compile(r"[fmw]\d+")
+_SESSION = re.compile(r"(session|sess?|ses)[ _-]?\d+")
 _SENTENCE = re.compile(r"(text|txt|sentence|sent|utt|prompt|line|t|q|l)[ _-]?\d+")
+_LETTERS = r"[^\d\s_-]+"  # with the vowel signs of Indian scripts, which are no word characters to re
 _KNOWN = 0.6  # the least share of recordings with a known word, for a field to be that of emotions
 
 
@@ -71,7 +74,9 @@ def guess(
 
     Args:
         folder: The folder; its WAV and FLAC files may be nested.
-        given: Role -> name of the field that holds it, in place of a guess.
+        given: Role -> name of the field that holds it, in place of a guess. Where a sheet has columns of several
+            raters, the field ``majority`` is the word that most of them chose. It is guessed to be the emotion
+            if there are three or more and no column is called so. A column may be named by its head alone.
         words: Code or word -> the word for an emotion that it stands for, before anything is guessed.
         own_words: Keep words for emotions that are not English as they are; else the English word is written.
 
@@ -92,32 +97,46 @@ def guess(
     """
     folder, given = Path(folder), dict(given or {})
     if not folder.is_dir():
+        if folder.is_file():
+            raise SerError(f"{folder}: is a file; name the folder that holds it and the recordings")
         raise SerError(f"{folder}: no such folder; expected one with .wav or .flac recordings")
     paths = [PurePosixPath(path.relative_to(folder).as_posix()) for path in recordings.find(folder)]
     if not paths:
         raise SerError(f"{folder}: no .wav or .flac recording in it; convert others, as by: ffmpeg -i a.mp3 a.wav")
     paths, left_out = _usable(sorted(paths))
+    left_out += _other_formats(folder)
     if not paths:
         raise SerError(f"{folder}: {left_out[0]}")
     fields, notes = _fields(paths)
     notes = [*left_out, *notes]
     sheet, hints = _sheet(folder, paths, notes)
-    fields = pd.concat([sheet, fields], axis=1)
+    majority = _majority(sheet, hints)
+    fields = pd.concat([sheet, *([] if majority is None else [majority]), fields], axis=1)
+    heads = {name.removeprefix("column '").rpartition("' of ")[0]: name for name in sheet}
+    given = {role: name if name in fields else heads.get(name, name) for role, name in given.items()}
     if unknown := sorted(set(given.values()) - set(fields)):
         raise SerError(f"{folder}: there is no field '{unknown[0]}'; there are {', '.join(map(repr, fields))}")
     found = {role: column for column, role in hints.items()} | given
     table = pd.DataFrame({"path": [str(path) for path in paths]}, index=fields.index)
-    found["emotion"] = found.get("emotion") or _emotion_field(folder, fields)
+    if majority is not None and len(_raters(sheet, hints)) > 2:
+        found.setdefault("emotion", "majority")
+    found["emotion"] = found.get("emotion") or _emotion_field(folder, fields, notes)
+    notes += _other_labels(fields, found["emotion"])
     table["emotion"] = _emotions(folder, fields[found["emotion"]], words or {}, own_words, notes)
     _genders(fields, table, found, notes)
     taken = {found["emotion"], found.get("gender"), *(name for name in fields if " of part " in name)}
     # What says no more than the emotion is another name of it.
     taken |= {name for name in fields if _same(fields[name], table["emotion"])}
+    session = next((name for name in fields if _is_session(fields[name])), None)
+    if session and "session" not in found and session not in found.values():
+        found["session"] = session
+    taken |= {found["session"]} if "session" in found else set()
     for role, score in (("speaker", _speaker_score), ("sentence", _sentence_score)):
         if role not in found:
             _choose(role, score, fields.drop(columns=[name for name in taken if name]), table, found, notes)
         if role in found:
             table[role] = _values(fields[found[role]])
+            notes += _merged(role, fields[found[role]])
             taken |= {name for name in fields if fields[name].equals(fields[found[role]])} | {found[role]}
     for role in ROLES:
         if role in found and role not in table:
@@ -125,9 +144,13 @@ def guess(
     for role in ("emotion", "speaker"):
         if role in table and (missing := table[role].isna()).any():
             which = f"the first is {table.loc[missing, 'path'].iloc[0]}"
-            notes.append(f"{missing.sum()} recordings have no {role}, {which}; fill them in, or they count as unknown")
+            otherwise = "they are left out" if role == "emotion" else "remove the rows: tests on new speakers need all"
+            notes.append(f"{missing.sum()} recordings have no {role}, {which}; fill them in, or {otherwise}")
     if "speaker" not in table:
         notes.append("no field looks like speakers; without them nothing can be said of people not trained on")
+    elif "session" in table and table.groupby("session")["speaker"].nunique().mean() > table["speaker"].nunique() / 2:
+        table["session"] = table["speaker"] + " " + table["session"]
+        notes.append(f"{found['session']} counts the sessions of each speaker, so a session is a speaker's")
     order = [role for role in ROLES if role in table]
     shown = {name: _shown(fields[name]) for name in fields}
     return Guess(table[["path", *order]], {role: found[role] for role in order}, tuple(notes), shown)
@@ -145,6 +168,74 @@ def _usable(paths: list[PurePosixPath]) -> tuple[list[PurePosixPath], list[str]]
     if hidden:
         notes.append(f"{len(hidden)} hidden files are left out, the first is {hidden[0]}")
     return kept, notes
+
+
+def _other_formats(folder: Path) -> list[str]:
+    """Return a note on recordings in formats that are not read, if there are any."""
+    others = [path.relative_to(folder) for path in files.walk(folder)]
+    others = sorted(
+        path for path in others if path.suffix.lower() in recordings.OTHER_SUFFIXES and path.name[0] not in "._"
+    )
+    if not others:
+        return []
+    kinds = ", ".join(sorted({path.suffix.lower() for path in others}))
+    return [
+        f"{len(others)} recordings in {kinds} are not read, the first is {text.shown(others[0].as_posix())}; "
+        "convert them, as by: ffmpeg -i a.mp3 a.wav"
+    ]
+
+
+def _raters(sheet: pd.DataFrame, hints: Mapping[str, str]) -> list[str]:
+    """Return the columns of a sheet that hold words for emotions, without the one that its head calls the emotion."""
+    return [name for name in sheet if hints.get(name) != "emotion" and _share_known(sheet[name], EMOTIONS) >= _KNOWN]
+
+
+def _majority(sheet: pd.DataFrame, hints: Mapping[str, str]) -> pd.Series | None:
+    """Return the word that most raters chose, by meaning, if a sheet has several columns of such words."""
+    raters = _raters(sheet, hints)
+    if len(raters) < 2:
+        return None
+    meant = sheet[raters].map(lambda value: EMOTIONS.get(plain(value), value), na_action="ignore")
+
+    def chosen(row: pd.Series) -> str | None:
+        votes = Counter(row.dropna()).most_common(2)
+        return votes[0][0] if votes and (len(votes) == 1 or votes[0][1] > votes[1][1]) else None
+
+    return meant.apply(chosen, axis=1).rename("majority").astype("str").where(lambda word: word != "None")
+
+
+def _other_labels(fields: pd.DataFrame, taken: str) -> list[str]:
+    """Return notes on other fields that hold words for emotions, and how often they agree with the one taken."""
+    known = fields[taken].map(lambda value: EMOTIONS.get(plain(value), value), na_action="ignore")
+    notes = []
+    for name in fields:
+        if name == taken or _share_known(fields[name], EMOTIONS) < _KNOWN:
+            continue
+        other = fields[name].map(lambda value: EMOTIONS.get(plain(value), value), na_action="ignore")
+        head = name.removeprefix("column '").rpartition("' of ")[0] or name
+        both = known.notna() & other.notna()
+        if both.any() and (share := (known == other)[both].mean()) < 1:
+            what = "the word that most raters chose," if name == "majority" else "words for emotions, too,"
+            notes.append(
+                f"{name} holds {what} and agrees with {taken} in {share:.0%} of {both.sum()} recordings; "
+                f"--emotion {shlex.quote(head)} takes it"
+            )
+    if "majority" in fields and (torn := int(fields["majority"].isna().sum())):
+        notes.append(f"raters are divided on {torn} recordings, where majority is empty")
+    return notes
+
+
+def _is_session(values: pd.Series) -> bool:
+    """Return whether the values of a field are a word for a session and a number."""
+    words = pd.Series([plain(value) for value in values.dropna().unique()], dtype="str")
+    return len(words) > 1 and _named(words, "session", _SESSION) == 1
+
+
+def _merged(role: str, values: pd.Series) -> list[str]:
+    """Return a note on each name that stands in two Unicode forms, which look the same."""
+    forms = pd.Series(values.dropna().unique(), dtype="str")
+    each = forms.groupby(_values(forms)).nunique()
+    return [f"'{name}' is written in {n} Unicode forms and is one {role}" for name, n in each[each > 1].items()]
 
 
 def _shown(values: pd.Series) -> str:
@@ -170,7 +261,7 @@ def _fields(paths: list[PurePosixPath]) -> tuple[pd.DataFrame, list[str]]:
     stems, notes = [path.stem for path in paths], []
     split = [[part for part in re.split(r"[\s_\-.,;+()\[\]=~]+", stem) if part] for stem in stems]
     if Counter(map(len, split)).most_common(1)[0][0] < 2:  # such as 03a01Fa
-        split = [re.findall(r"[^\W\d_]+|\d+", stem) for stem in stems]
+        split = [re.findall(rf"\d+|{_LETTERS}", stem) for stem in stems]
     usual = Counter(map(len, split)).most_common(1)[0][0]
     columns: dict[str, list] = {}
     deepest = max(len(path.parents) - 1 for path in paths)
@@ -184,7 +275,7 @@ def _fields(paths: list[PurePosixPath]) -> tuple[pd.DataFrame, list[str]]:
     table = pd.DataFrame(columns, index=[str(path) for path in paths], dtype="str")
     table = table[[name for name in table if table[name].nunique() > 1]]
     for name in list(table):  # s01 is also the letters s, if they differ, as in sad01
-        both = table[name].str.extract(r"^([^\W\d_]+)[ _-]?(\d+)$")
+        both = table[name].str.extract(rf"^({_LETTERS})[ _-]?(\d+)$")
         if both[0].notna().mean() >= _KNOWN and both[0].nunique() > 1:
             table[f"letters of {name}"] = both[0]
         first = table[name].str.extract(r"^([^\W\d_a-z])[a-z]$")[0]  # Wa and Wb are takes of W
@@ -196,25 +287,19 @@ def _fields(paths: list[PurePosixPath]) -> tuple[pd.DataFrame, list[str]]:
 def _sheet(folder: Path, paths: list[PurePosixPath], notes: list[str]) -> tuple[pd.DataFrame, dict[str, str]]:
     """Return the columns of the sheet that names most recordings, and the roles that its heads tell."""
     index = [str(path) for path in paths]
-    by_name: dict[str, set[str]] = {}
-    for path in paths:
-        for name in (str(path), str(path.with_suffix("")), path.name, path.stem):
-            by_name.setdefault(plain(name), set()).add(str(path))
-    best = None
+    recording, best = which_recording(paths), None
     beside = sorted(path for path in files.walk(folder) if path.is_file())
-    sheets = [path for path in beside if path.suffix.lower() in _SHEETS]
-    for sheet in sheets[:50]:
-        table = _read_sheet(sheet)
+    for sheet in sheets(folder):
+        table = read_sheet(sheet)
         for column in table:
-            named = table[column].map(lambda value: by_name.get(plain(re.sub(r"\\", "/", value)), set()))
-            named = named.map(lambda found: next(iter(found)) if len(found) == 1 else None)
+            named = table[column].map(recording)
             if best is None or named.nunique() > best[0]:
                 best = (named.nunique(), sheet, table, column, named)
     for other in beside:
         if other.suffix.lower() in (".xlsx", ".xls", ".ods", ".json"):
             notes.append(f"{other.relative_to(folder)} is not read; save a sheet as CSV")
     if best is None or best[0] < max(2, len(paths) / 2):
-        notes += [f"{sheet.relative_to(folder)} does not name the recordings; not used" for sheet in sheets]
+        notes += [f"{sheet.relative_to(folder)} does not name the recordings; not used" for sheet in sheets(folder)]
         return pd.DataFrame(index=index), {}
     _, sheet, table, path_column, named = best
     name = sheet.relative_to(folder).as_posix()
@@ -246,8 +331,39 @@ def _sheet(folder: Path, paths: list[PurePosixPath], notes: list[str]) -> tuple[
     return values[[column for column in values if values[column].notna().any()]], hints
 
 
-def _read_sheet(path: Path) -> pd.DataFrame:
-    """Return a sheet as text, whatever its encoding and what divides its columns; empty if it is none."""
+def sheets(folder: Path) -> list[Path]:
+    """Return the tables as text under a folder, fifty at most."""
+    return sorted(path for path in files.walk(folder) if path.is_file() and path.suffix.lower() in _SHEETS)[:50]
+
+
+def which_recording(paths: list[PurePosixPath]) -> Callable[[str], str | None]:
+    """Return what tells which recording a cell of a sheet means: by its path or name, with or without its ending.
+
+    Args:
+        paths: The recordings, below their folder.
+
+    Examples:
+        >>> which_recording([PurePosixPath("a/1.wav")])("1"), which_recording([PurePosixPath("a/1.wav")])("2")
+        ('a/1.wav', None)
+    """
+    by_name: dict[str, set[str]] = {}
+    for path in paths:
+        for name in (str(path), str(path.with_suffix("")), path.name, path.stem):
+            by_name.setdefault(plain(name), set()).add(str(path))
+
+    def recording(cell: str) -> str | None:
+        found = by_name.get(plain(cell.replace("\\", "/")), set())
+        return next(iter(found)) if len(found) == 1 else None
+
+    return recording
+
+
+def read_sheet(path: Path) -> pd.DataFrame:
+    """Return a sheet as text, whatever its encoding and what divides its columns; empty if it is none.
+
+    Args:
+        path: The sheet.
+    """
     data = path.read_bytes()[:20_000_000]
     marked = data[:2] in (b"\xff\xfe", b"\xfe\xff")
     for encoding in ("utf-16",) if marked else ("utf-8-sig", "cp1252"):
@@ -278,7 +394,7 @@ def _share_known(values: pd.Series, words: Mapping[str, str]) -> float:
     return float(meant.notna().mean()) if meant.nunique() > 1 else 0.0
 
 
-def _emotion_field(folder: Path, fields: pd.DataFrame) -> str:
+def _emotion_field(folder: Path, fields: pd.DataFrame, notes: list[str]) -> str:
     shares = {name: _share_known(fields[name], EMOTIONS) for name in fields}
     best = max(shares, key=shares.get, default=None)
     if best and shares[best] >= _KNOWN:
@@ -291,9 +407,10 @@ def _emotion_field(folder: Path, fields: pd.DataFrame) -> str:
     if letters:
         return max(letters, key=letters.get)
     shown = "; ".join(f"{name}: {_shown(fields[name])}" for name in fields)
+    unread = "".join(f"; {note}" for note in notes if " not read" in note)
     raise SerError(
-        f"{folder}: no field holds words for emotions; name one by --emotion, or write a CSV with the columns path, "
-        f"emotion, speaker and give it by --corpus. The fields are {shown or 'none'}"
+        f"{folder}: no field holds words for emotions{unread}; name one by --emotion, or write a CSV with the columns "
+        f"path, emotion, speaker and give it by --corpus. The fields are {shown or 'none'}"
     )
 
 
@@ -365,7 +482,7 @@ def _genders(fields: pd.DataFrame, table: pd.DataFrame, found: dict[str, str], n
 
 def _named(words: pd.Series, role: str, pattern: re.Pattern) -> float:
     """Return the share of values that are a word for a role and a number, in English or as the head of a sheet."""
-    heads = words.str.extract(r"^([^\W\d_]+)[ _-]?\d+$")[0].map(COLUMNS)
+    heads = words.str.extract(rf"^({_LETTERS})[ _-]?\d+$")[0].map(COLUMNS)
     return float((words.str.fullmatch(pattern) | (heads == role)).mean())
 
 

@@ -52,7 +52,10 @@ def read(csv: Path, *, name: str = "local", language: str = "und", progress: boo
         if column not in REQUIRED + OPTIONAL
     ]
     if {"start", "end"} <= set(table):
-        raise SerError(f"{csv}: has the columns 'start' and 'end', and segments are not read; cut each into a file")
+        raise SerError(
+            f"{csv}: has the columns 'start' and 'end', and segments are not read; cut each into a file, as "
+            "`ser init FOLDER RECORDINGS` does if this table lies among the recordings"
+        )
     lines = "line " + pd.Series(numbers, index=table.index).astype("str")
     for column, consequence in (("path", "left out"), ("emotion", "left out"), ("speaker", "kept")):
         missing = table[column].isna()

@@ -60,6 +60,18 @@ def name_of(path: Path, taken: tuple[str, ...] = ()) -> str:
     return name
 
 
+def columns(path: Path) -> list[str]:
+    """Return the columns of the CSV of a corpus of one's own, without a look at its recordings.
+
+    Args:
+        path: The CSV, or the folder that holds one.
+
+    Raises:
+        SerError: If it is no CSV table in UTF-8, or lacks a column that is required.
+    """
+    return list(read_csv(_csv(Path(path)), local.REQUIRED))
+
+
 def add(path: Path, taken: tuple[str, ...] = (), *, progress: bool = False) -> tuple[str, pd.DataFrame]:
     """Read a corpus of one's own into the working folder, unless it is there and its files are the same.
 

@@ -13,7 +13,7 @@ from ser_core.errors import SerError
 from ser_core.files import text
 
 SUFFIXES = (".wav", ".flac")
-_OTHER_SUFFIXES = (".mp3", ".m4a", ".ogg", ".aac", ".aiff", ".wma", ".opus")
+OTHER_SUFFIXES = (".mp3", ".m4a", ".ogg", ".aac", ".aiff", ".wma", ".opus")
 
 Problem = tuple[str, str, str]
 """Path relative to the corpus folder, kind of problem, detail."""
@@ -41,7 +41,7 @@ def _unusable(folder: Path) -> list[Problem]:
     found = []
     for path in files.walk(folder):
         suffix, name = path.suffix.lower(), path.relative_to(folder).as_posix()
-        if suffix in _OTHER_SUFFIXES:
+        if suffix in OTHER_SUFFIXES:
             found.append((name, "unsupported format", f"{path.suffix}; .wav or .flac is read"))
         elif suffix in SUFFIXES and not path.exists():
             found.append((name, "missing file", "a link to nothing; fetch what it points to"))
