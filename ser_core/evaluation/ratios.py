@@ -176,5 +176,7 @@ def _interval(
         )
         draws = drawn[0] if len(drawn) == 1 else drawn[0] - drawn[1]
         low, high = bootstrap.ends(draws, 0.95, bootstrap.METHOD, g)
+        if len(sums) == 1:
+            low = max(low, 0.0)  # a rate, unlike a difference, cannot be below
         slack = bootstrap.slack(draws, 0.95, bootstrap.METHOD, g)
     return Interval(value, low, high, 0.95, bootstrap.METHOD, unit, g, refusal, "", slack), draws
