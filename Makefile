@@ -9,6 +9,8 @@ ENVIRONMENT ?= $(BOOK)
 
 # How many jobs of a workflow run at once, unless another number is given: make book CORES=1
 CORES ?= all
+# Killed alone, make leaves Snakemake at work; the lock keeps the next one waiting. Snakemake's own would stay behind.
+ALONE := $(BIN)/python -m ser_core.files.run_alone .snakemake/make.lock
 SNAKEMAKE := $(BIN)/snakemake --snakefile workflow/Snakefile --cores $(CORES) --max-checksum-file-size 0 --rerun-incomplete --nolock --quiet rules host progress
 
 export PATH := $(abspath $(BIN)):$(PATH)
@@ -18,8 +20,7 @@ export PYTHONNOUSERSITE := 1
 
 # Snakemake goes by the times of files; what is older by content is forgotten first.
 book: $(ENVIRONMENT)
-	@$(BIN)/python -m ser_core.book.chapters forget notebooks/[0-9]*.md
-	@$(SNAKEMAKE)
+	@$(ALONE) sh -c '$(BIN)/python -m ser_core.book.chapters forget notebooks/[0-9]*.md && exec $(SNAKEMAKE)'
 	@echo "The book is in _build/html/index.html"
 
 # How many Runs the tests verify, and the seed that draws them: another one each day.
@@ -39,7 +40,7 @@ test: $(ALL)
 # Every Run that is missing or out of date, and whose features, recordings (SER_DATA) and weights are here. Then make book.
 # Without "--", the target would be one more thing for snakemake to be quiet about.
 runs: $(ALL)
-	@$(SNAKEMAKE) --keep-going -- runs
+	@$(ALONE) $(SNAKEMAKE) --keep-going -- runs
 
 # The models of `ser predict` and their card, from the Runs of experiments/predict.yaml and predict-unheard.yaml.
 model: $(ALL)

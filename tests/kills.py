@@ -2,10 +2,9 @@
 
 `make kills` writes what came out into kills.csv. It takes half an hour of two idle cores, so it is none of the tests.
 
-Killed is the command alone, or with all of its workers. Of `make book` it is always the whole group, with Snakemake,
-papermill and Jupyter Book: what `make` leaves behind alone would go on beside its successor. Its book is a clone of the
-repository with two cheap chapters and the references; chapters and pages are compared. `ser transcribe` hears through a
-Whisper of random weights.
+Killed is the command alone, or with all of its workers: of `make book` these are Snakemake, papermill and Jupyter Book,
+which otherwise go on while the next `make book` waits. Its book is a clone of the repository with two cheap chapters
+and the references; chapters and pages are compared. `ser transcribe` hears through a Whisper of random weights.
 """
 
 import argparse
@@ -62,7 +61,6 @@ class Job:
     within: Path | None = None
     prepare: Callable[[Path], None] | None = None
     compared: tuple[str, ...] = (".",)
-    together: bool = False
 
 
 def jobs() -> list[Job]:
@@ -78,7 +76,7 @@ def jobs() -> list[Job]:
         Job("ser study", (*SER, "study", "../recordings/mine.csv", "--features", "levels"), (init,)),
         Job("ser transcribe", transcribe, (init,)),
         Job("a chapter of the book", chapter, within=ROOT),
-        Job("make book", book, prepare=small_book, compared=("book/chapters", "_build/html"), together=True),
+        Job("make book", book, prepare=small_book, compared=("book/chapters", "_build/html")),
     ]
 
 
@@ -186,7 +184,7 @@ class Bench:
         while done < kills:
             made, row = self.fresh(job), {"command": job.name, "kills": 0, "resumed": 0, "identical": 0}
             for _ in range(min(self.random.randint(1, 3), kills - done)):
-                after, alone = self.random.uniform(0.1, 1) * seconds, self.random.random() < 0.4 and not job.together
+                after, alone = self.random.uniform(0.1, 1) * seconds, self.random.random() < 0.4
                 if not self.killed(job, made, after, alone=alone):
                     break
                 row["kills"] += 1
