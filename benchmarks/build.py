@@ -25,7 +25,7 @@ from ser_core import files, paths
 
 CHAPTER, MODULE = Path("notebooks/92_benchmarks.md"), Path("ser_core/errors.py")
 BOOK = ["make", "--quiet", "book", f"VENV={sys.prefix}"]
-OWN = [sys.executable, "-m", "jupyter_book.cli.main", "build", ".", "--quiet"]
+OWN = [str(Path(sys.prefix) / "bin/jupyter-book"), "build", ".", "--quiet"]
 
 
 @contextlib.contextmanager

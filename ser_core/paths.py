@@ -1,5 +1,6 @@
 """Where the working folder, its results, the cache and the recordings are."""
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -55,3 +56,16 @@ def data_folder(corpus: str) -> Path | None:
     root = os.environ.get("SER_DATA")
     folder = Path(root) / corpus if root else None
     return folder if folder and folder.is_dir() else None
+
+
+def package_hash() -> str:
+    """Return 8 hex digits that change when any source file of the package does.
+
+    Returns:
+        The start of a sha256, the same on every machine.
+    """
+    package = Path(__file__).parent
+    digest = hashlib.sha256()
+    for path in sorted(package.rglob("*.py")):
+        digest.update(path.relative_to(package).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()[:8]

@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
 
+from ser_core import paths
 from ser_core.book import glue
 from ser_core.errors import SerError
 from ser_core.evaluation import comparisons
@@ -101,7 +102,7 @@ def test_scores_are_described_with_their_names_and_headings():
 
 def test_source_names_chapter_inputs_and_code(glued):
     glue.begin("01_x", [""])
-    sentence = f"Source: 01_x.ipynb, from runs ladder, published.yaml; code {glue.package_hash()}."
+    sentence = f"Source: 01_x.ipynb, from runs ladder, published.yaml; code {paths.package_hash()}."
     assert glue.source("source_x", "runs ladder", "published.yaml") == sentence
     assert glued == {"source_x": sentence}
     assert glue.source("source_x", "published.yaml", runs="ladder") == sentence

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from ser_core import files, paths
-from ser_core.book import chapters, glue
+from ser_core.book import chapters, glue, status
 from ser_core.errors import SerError
 
 ROOT = paths.repository()
@@ -103,7 +103,7 @@ def test_executed_chapter_says_how_it_was_made(tmp_path):
     assert notebook.metadata["ser"] == facts
     assert notebook.cells[-1].outputs[0].text == "2 a\n"
     assert facts["parameters"] == {"n": 2} and len(facts["cell_seconds"]) == 2 and facts["peak_mib"] > 10
-    page = chapters.status([output])
+    page = status.page([output])
     assert "[01_a](01_a.ipynb)" in page and "n = 2" in page and facts["code"] in page
     for title, name, column in (("Bad input", "fuzz/counts.csv", "inputs"), ("Sudden ends", "kills.csv", "kills")):
         counts = pd.read_csv(ROOT / "tests" / name)
@@ -133,7 +133,7 @@ def test_a_chapter_older_than_what_it_was_made_from_is_forgotten(tmp_path, monke
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
     notebook = nbformat.v4.new_notebook()
-    notebook.metadata["ser"] = {"code": glue.package_hash(), "made_from": chapters.read(path).made_from()}
+    notebook.metadata["ser"] = {"code": paths.package_hash(), "made_from": chapters.read(path).made_from()}
     output = tmp_path / "book" / "chapters" / "01_a.ipynb"
     output.parent.mkdir(parents=True)
     nbformat.write(notebook, output)

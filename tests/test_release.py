@@ -16,7 +16,7 @@ import yaml
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
 
 from ser_core import files, paths
-from ser_core.book import chapters, glue, identity
+from ser_core.book import chapters, identity
 from ser_core.book.release import archive, bundle, crates, printing, scores, staging, verifying
 from ser_core.errors import SerError
 from ser_core.experiments import runs
@@ -356,7 +356,7 @@ def test_chapters_of_other_code_or_parameters_are_refused(clone, tmp_path):
     path = clone / "book" / "chapters" / "01_toy.ipynb"
     text = path.read_text()
     try:
-        path.write_text(text.replace(glue.package_hash(), "00000000"))
+        path.write_text(text.replace(paths.package_hash(), "00000000"))
         with pytest.raises(SerError, match="01_toy.ipynb: ser_core changed after it was executed"):
             staging.copy(clone, tmp_path / "a")
         path.unlink()

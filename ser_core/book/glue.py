@@ -1,18 +1,17 @@
 """What a chapter hands to the book: checked parameters, glued texts, figures, tables and where they come from."""
 
 import ast
-import hashlib
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
 from matplotlib.figure import Figure
 
+from ser_core import paths
 from ser_core.book import style
 from ser_core.errors import SerError
 from ser_core.evaluation.comparisons import Difference, p_text
@@ -30,7 +29,6 @@ __all__ = [
     "figure",
     "listed",
     "markdown",
-    "package_hash",
     "passage",
     "playable",
     "share",
@@ -403,19 +401,6 @@ def _cell(value: object, how: Format = "", reasons: bool = True) -> str:
     return written.replace("|", r"\|").replace("\n", " ")
 
 
-def package_hash() -> str:
-    """Return 8 hex digits that change when any source file of the package does.
-
-    Returns:
-        The start of a sha256, the same on every machine.
-    """
-    package = Path(__file__).parent.parent
-    digest = hashlib.sha256()
-    for path in sorted(package.rglob("*.py")):
-        digest.update(path.relative_to(package).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
-    return digest.hexdigest()[:8]
-
-
 def source(key: str, *inputs: str, runs: str | Iterable[str] = "") -> str:
     """Store and return where a figure or a table comes from, the last sentence of its caption.
 
@@ -436,6 +421,6 @@ def source(key: str, *inputs: str, runs: str | Iterable[str] = "") -> str:
     experiments = runs.split() if isinstance(runs, str) else dict.fromkeys(run.partition("/")[0] for run in runs)
     inputs = [*(f"runs {experiment}" for experiment in experiments), *inputs]
     made_from = f", from {', '.join(inputs)}" if inputs else ""
-    sentence = f"Source: {_chapter}.ipynb{made_from}; code {package_hash()}."
+    sentence = f"Source: {_chapter}.ipynb{made_from}; code {paths.package_hash()}."
     text({key: sentence})
     return sentence
