@@ -16,7 +16,7 @@ import yaml
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
 
 from ser_core import files, paths
-from ser_core.book import chapters, identity
+from ser_core.book import chapters, identity, status
 from ser_core.book.release import archive, bundle, crates, printing, scores, staging, verifying
 from ser_core.errors import SerError
 from ser_core.experiments import runs
@@ -83,7 +83,7 @@ def few_pages():
     """No Jupyter Book, and no account of the verified Runs, for that of the toy names no system."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(staging, "render", render)
-        patch.setattr(chapters, "verified", lambda: "None.\n")
+        patch.setattr(status, "verified", lambda: "None.\n")
         yield
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import nbformat
 
 from ser_core import files
-from ser_core.book import chapters
+from ser_core.book import chapters, status
 from ser_core.errors import SerError
 
 _TIMES = ("finished", "seconds", "cell_seconds", "peak_mib")
@@ -51,7 +51,7 @@ def copy(root: Path, stage: Path) -> list[Path]:
         with files.replacing(copy) as temporary:
             temporary.write_text(nbformat.writes(without_times(notebook)) + "\n", encoding="utf-8")
         made.append(copy)
-    (stage / "book" / "chapters" / "status.md").write_text(chapters.status(made), encoding="utf-8")
+    (stage / "book" / "chapters" / "status.md").write_text(status.page(made), encoding="utf-8")
     return made
 
 
