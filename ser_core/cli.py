@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -134,13 +135,13 @@ def _is_csv(name: str) -> bool:
     return name.lower().endswith(".csv")
 
 
-def _show(problems: "pd.DataFrame") -> None:
-    """Print what is wrong with rows and recordings of somebody's own CSV on standard error: of a kind, ten at most."""
+def _show(problems: "pd.DataFrame", most: int = 10) -> None:
+    """Print what is wrong with rows and recordings of somebody's own CSV on standard error: of a kind, so many."""
     for kind, same in problems.groupby("problem", sort=False):
-        for problem in same.head(10).itertuples():
+        for problem in same.head(most).itertuples():
             print(_shown(f"{problem.path}: {kind}: {problem.detail}"), file=sys.stderr)
-        if len(same) > 10:
-            print(f"{kind}: {len(same) - 10} more; `ser card` lists all", file=sys.stderr)
+        if len(same) > most:
+            print(f"{kind}: {len(same) - most} more; `ser card` lists all", file=sys.stderr)
 
 
 def _read_own(csv: str) -> "Reading":
@@ -159,7 +160,7 @@ def _own_name(table: "pd.DataFrame") -> str:
     return f"local-{clips_key(table)}"
 
 
-def _own(csv: str, folder: Path | None, *, kept: bool = False) -> "tuple[str, Path, pd.DataFrame]":
+def _own(csv: str, folder: Path | None, *, kept: bool = False, most: int = 10) -> "tuple[str, Path, pd.DataFrame]":
     """Return the name, the folder and the Clips table of somebody's own CSV: in the working folder, or in the cache."""
     from ser_core.data import corpora
 
@@ -167,7 +168,7 @@ def _own(csv: str, folder: Path | None, *, kept: bool = False) -> "tuple[str, Pa
         raise SerError("--folder is for a corpus's name; the paths of a CSV start from the folder it is in")
     if kept or corpora.own.can_be_kept():
         name, problems = corpora.own.add(Path(csv), corpora.KNOWN, progress=_bars())
-        _show(problems)
+        _show(problems, most)
         return name, Path(csv).parent, corpora.table(name)
     table = _read_own(csv).clips
     return _own_name(table), Path(csv).parent, table
@@ -276,7 +277,7 @@ def card(
     if check and write:
         raise SerError("a card is either checked or written: give --check or --write")
     if _is_csv(corpus):
-        corpus, _, _ = _own(corpus, folder, kept=True)
+        corpus, _, _ = _own(corpus, folder, kept=True, most=sys.maxsize)
         if not check:
             cards.write(corpus, progress=_bars())
     if check:
@@ -826,8 +827,8 @@ def score(
         return
     found = score_sheet.facts(table, **options)
     _note_refusals(found, form)
-    as_text = {"json": _json, "latex": score_sheet.as_latex}
-    _print(as_text.get(form, lambda found: score_sheet.as_html(f"Scores of {predictions}", found))(found), out)
+    sheets = {"html": partial(score_sheet.as_html, f"Scores of {predictions}"), "latex": score_sheet.as_latex}
+    _print((sheets | {"json": _json})[form](found), out)
 
 
 @app.command()

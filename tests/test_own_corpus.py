@@ -204,6 +204,17 @@ def test_a_card_that_is_written_does_not_replace_that_of_the_clone(lab):
     assert cards.target("emodb") == lab / "data_cards" / "emodb.md"
 
 
+def test_of_many_problems_ten_are_told_and_a_card_tells_all(lab, ser):
+    path = lab.parent / "recordings/mine.csv"
+    rows = pd.read_csv(path)
+    gone = pd.DataFrame({"path": [f"gone{i}.wav" for i in range(15)], "emotion": "sad", "speaker": "s"})
+    pd.concat([rows, gone]).to_csv(path, index=False)
+    told = ser("features", path, "levels").err
+    assert told.count("missing file: clip") == 10 and "missing file: 5 more; `ser card` lists all" in told
+    told = ser("card", path).err
+    assert told.count("missing file: clip") == 15 and "more;" not in told
+
+
 def test_a_card_of_one_s_own_corpus_is_made_as_the_message_says(lab, ser):
     corpora.own.add(lab.parent / "recordings/mine.csv")
     assert "run `ser card mine --write`" in ser("card", "mine").err

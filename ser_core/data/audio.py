@@ -257,6 +257,19 @@ def trim_silence(x: np.ndarray, rate: int, top_db: float = SILENCE_DB) -> np.nda
     return x[start:end]
 
 
+def is_silent(x: np.ndarray) -> bool:
+    """Return whether the peak of a recording is below `FLOOR_DB`.
+
+    Args:
+        x: Samples in [-1, 1], shape (n_samples,).
+
+    Examples:
+        >>> is_silent(np.zeros(16000)), is_silent(np.full(16000, 0.001))
+        (True, False)
+    """
+    return bool(np.abs(x).max(initial=0.0) < 10 ** (FLOOR_DB / 20))
+
+
 def levels(x: np.ndarray, rate: int) -> dict[str, float]:
     """Return how loud a recording is and how much silence stands at its ends.
 

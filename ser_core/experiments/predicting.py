@@ -210,9 +210,7 @@ def silent(samples: np.ndarray) -> str:
         >>> silent(np.zeros(16_000))
         'silent, its peak is below -70 dB re full scale'
     """
-    if np.abs(samples).max(initial=0.0) < 10 ** (audio.FLOOR_DB / 20):
-        return f"silent, its peak is below {audio.FLOOR_DB:.0f} dB re full scale"
-    return ""
+    return f"silent, its peak is below {audio.FLOOR_DB:.0f} dB re full scale" if audio.is_silent(samples) else ""
 
 
 def without_speech(samples: np.ndarray, rate: int) -> str:

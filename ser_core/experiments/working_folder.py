@@ -101,14 +101,14 @@ def make_from_recordings(
         raise SerError(f"{csv}: there is such a file already; give it by --corpus, or name another folder")
     # Spans of long recordings become files, because a clip is a file everywhere else.
     spans = cutting.spans(recordings) if recordings.is_dir() else None
-    cuts = folder / f"{csv.stem}-cut"
+    cuts, there = folder / f"{csv.stem}-cut", folder.exists()
     done = cutting.cut(recordings, *spans, cuts) if spans else []
     recordings = cuts if spans else recordings
     try:
         guess = guessing.guess(recordings, given, words=words, own_words=own_words)
     except BaseException:
         if spans:
-            shutil.rmtree(cuts)
+            shutil.rmtree(cuts if there else folder)
         raise
     guess = dataclasses.replace(guess, notes=(*done, *guess.notes))
     to = Path(os.path.relpath(recordings.resolve(), folder.resolve())).as_posix()

@@ -2,7 +2,8 @@
 
     python -m ser_core.files.run_alone .snakemake/make.lock snakemake --cores all
 
-The command takes the place of this process and keeps the lock, which so ends with it, in whatever way it ends.
+The command takes the place of this process and keeps the lock, which so ends with it, in whatever way it ends. That of
+`ser_core.files.alone` would end with this process, though the command may go on.
 """
 
 import fcntl

@@ -9,7 +9,7 @@ import pandas as pd
 from ser_core.data import audio
 from ser_core.data.corpora import recordings
 from ser_core.data.corpora.guessing import read_sheet, sheets, which_recording
-from ser_core.data.corpora.words import COLUMNS, plain
+from ser_core.data.corpora.words import role_of
 from ser_core.errors import SerError
 
 _SUBTYPES = {"PCM_S8": "PCM_16", "PCM_U8": "PCM_16", "PCM_16": "PCM_16"}  # all others as 24 bits
@@ -27,7 +27,7 @@ def spans(folder: Path) -> tuple[Path, pd.DataFrame] | None:
     named = which_recording([PurePosixPath(path.relative_to(folder).as_posix()) for path in recordings.find(folder)])
     for sheet in sheets(folder):
         table = read_sheet(sheet)
-        heads = {COLUMNS.get(plain(head).replace(" ", "_")): head for head in reversed(table.columns)}
+        heads = {role_of(head): head for head in reversed(table.columns)}
         if not {"start", "end"} <= set(heads):
             continue
         each = {head: table[head].map(named) for head in table if head not in (heads["start"], heads["end"])}
@@ -71,7 +71,7 @@ def cut(folder: Path, sheet: Path, rows: pd.DataFrame, to: Path) -> list[str]:
     import soundfile
 
     rows = rows.assign(_from=rows["_start"].map(seconds), _to=rows["_end"].map(seconds))
-    has_session = any(COLUMNS.get(plain(head).replace(" ", "_")) == "session" for head in rows)
+    has_session = any(role_of(head) == "session" for head in rows)
     kept, wrong, notes = [], [], []
     twice = rows.duplicated(["_recording", "_start", "_end"]) & rows["_recording"].notna()
     wrong += [(row, "is listed again") for _, row in rows[twice].iterrows()]

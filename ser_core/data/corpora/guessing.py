@@ -14,7 +14,7 @@ import pandas as pd
 
 from ser_core import files
 from ser_core.data.corpora import recordings
-from ser_core.data.corpora.words import COLUMNS, EMOTIONS, GENDERS, LETTERS, plain
+from ser_core.data.corpora.words import COLUMNS, EMOTIONS, GENDERS, LETTERS, plain, role_of
 from ser_core.errors import SerError
 from ser_core.files import text
 
@@ -112,7 +112,7 @@ def guess(
     sheet, hints = _sheet(folder, paths, notes)
     majority = _majority(sheet, hints)
     fields = pd.concat([sheet, *([] if majority is None else [majority]), fields], axis=1)
-    heads = {name.removeprefix("column '").rpartition("' of ")[0]: name for name in sheet}
+    heads = {_head(name): name for name in sheet}
     given = {role: name if name in fields else heads.get(name, name) for role, name in given.items()}
     if unknown := sorted(set(given.values()) - set(fields)):
         raise SerError(f"{folder}: there is no field '{unknown[0]}'; there are {', '.join(map(repr, fields))}")
@@ -185,6 +185,16 @@ def _other_formats(folder: Path) -> list[str]:
     ]
 
 
+def _head(field: str) -> str:
+    """Return the head of the column of a sheet that a field is, empty if it is none."""
+    return field.removeprefix("column '").rpartition("' of ")[0]
+
+
+def _meant(values: pd.Series) -> pd.Series:
+    """Return the emotion that each word stands for, or the word itself if it is not known."""
+    return values.map(lambda value: EMOTIONS.get(plain(value), value), na_action="ignore")
+
+
 def _raters(sheet: pd.DataFrame, hints: Mapping[str, str]) -> list[str]:
     """Return the columns of a sheet that hold words for emotions, without the one that its head calls the emotion."""
     return [name for name in sheet if hints.get(name) != "emotion" and _share_known(sheet[name], EMOTIONS) >= _KNOWN]
@@ -195,7 +205,7 @@ def _majority(sheet: pd.DataFrame, hints: Mapping[str, str]) -> pd.Series | None
     raters = _raters(sheet, hints)
     if len(raters) < 2:
         return None
-    meant = sheet[raters].map(lambda value: EMOTIONS.get(plain(value), value), na_action="ignore")
+    meant = sheet[raters].apply(_meant)
 
     def chosen(row: pd.Series) -> str | None:
         votes = Counter(row.dropna()).most_common(2)
@@ -206,13 +216,12 @@ def _majority(sheet: pd.DataFrame, hints: Mapping[str, str]) -> pd.Series | None
 
 def _other_labels(fields: pd.DataFrame, taken: str) -> list[str]:
     """Return notes on other fields that hold words for emotions, and how often they agree with the one taken."""
-    known = fields[taken].map(lambda value: EMOTIONS.get(plain(value), value), na_action="ignore")
+    known = _meant(fields[taken])
     notes = []
     for name in fields:
         if name == taken or _share_known(fields[name], EMOTIONS) < _KNOWN:
             continue
-        other = fields[name].map(lambda value: EMOTIONS.get(plain(value), value), na_action="ignore")
-        head = name.removeprefix("column '").rpartition("' of ")[0] or name
+        other, head = _meant(fields[name]), _head(name) or name
         both = known.notna() & other.notna()
         if both.any() and (share := (known == other)[both].mean()) < 1:
             what = "the word that most raters chose," if name == "majority" else "words for emotions, too,"
@@ -317,7 +326,7 @@ def _sheet(folder: Path, paths: list[PurePosixPath], notes: list[str]) -> tuple[
         first = next(path for path in index if path not in table.index)
         notes.append(f"{missing} recordings are not in {name}, the first {first}")
     columns = {column: f"column '{column}' of {name}" for column in table if column != path_column}
-    roles = {column: COLUMNS.get(plain(column).replace(" ", "_")) for column in columns}
+    roles = {column: role_of(column) for column in columns}
     hints = {columns[column]: role for column, role in roles.items() if role in ROLES}
     if len(set(hints.values())) < len(hints):  # two columns for one role: neither is sure
         twice_named = [role for role, n in Counter(hints.values()).items() if n > 1]

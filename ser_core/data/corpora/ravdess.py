@@ -1,6 +1,7 @@
 """RAVDESS: seven number fields in a file name, two statements, twenty-four actors."""
 
 import re
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 from ser_core.data.corpora.base import BadNameError, Corpus, Download, Reading, code
@@ -16,6 +17,9 @@ EMOTIONS = {
     "07": "disgust",
     "08": "surprised",
 }
+
+INTENSITIES = {"01": "normal", "02": "strong"}
+"""How strongly an emotion is acted; neutral has one intensity only."""
 
 INFO = Corpus(
     name="ravdess",
@@ -69,7 +73,7 @@ def parse(path: PurePosixPath) -> dict:
     modality, channel, emotion, intensity, statement, repetition, actor = fields
     word = code(EMOTIONS, emotion, "emotion")
     transcript = code(STATEMENTS, statement, "statement")
-    code({"01": "normal", "02": "strong"}, intensity, "intensity")
+    code(INTENSITIES, intensity, "intensity")
     code({"01": "first", "02": "second"}, repetition, "repetition")
     code({f"{n:02d}": str(n) for n in range(1, 25)}, actor, "actor")
     if code(_MODALITIES, modality, "modality") != "audio only" or code(_CHANNELS, channel, "channel") != "speech":
@@ -92,3 +96,16 @@ def parse(path: PurePosixPath) -> dict:
 def read(folder: Path, *, progress: bool = False) -> Reading:
     """Read ``Actor_NN/*.wav`` (see `ser_core.data.corpora.recordings.read_recordings`)."""
     return read_recordings(folder, INFO, parse, progress=progress)
+
+
+def intensities(clips: Iterable[str]) -> list[str]:
+    """Return with what intensity each clip is acted, of `INTENSITIES`; a neutral clip has *normal*.
+
+    Args:
+        clips: Names of clips.
+
+    Examples:
+        >>> intensities(["ravdess/03-01-05-01-02-02-07", "ravdess/03-01-05-02-02-02-07"])
+        ['normal', 'strong']
+    """
+    return [INTENSITIES[clip.split("-")[3]] for clip in clips]

@@ -125,3 +125,16 @@ COLUMNS = _index(
     }
 )
 """Head of a column of a sheet -> the column of a corpus's CSV that it means."""
+
+
+def role_of(head: str) -> str | None:
+    """Return what the head of a column says that the column holds, None if it is no word that is known.
+
+    Args:
+        head: The head, in one of the languages of `COLUMNS`.
+
+    Examples:
+        >>> role_of("Start Time"), role_of("Sitzung"), role_of("remarks")
+        ('start', 'session', None)
+    """
+    return COLUMNS.get(plain(head).replace(" ", "_"))

@@ -110,7 +110,7 @@ def decode(
                 continue
             if len(samples) < SHORTEST_S * rate:
                 row["status"] = "too short"
-            elif audio.levels(samples, rate)["peak_db"] < audio.FLOOR_DB:
+            elif audio.is_silent(samples):
                 row["status"] = "silent"
             else:
                 sounds[sha256] = audio.resample(samples, rate, RATE)
