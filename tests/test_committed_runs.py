@@ -19,6 +19,16 @@ from ser_core.systems import features
 FILES = sorted((paths.results() / "runs").glob("*/*/run.json"))
 NAMES = [f"{path.parent.parent.name}/{path.parent.name}" for path in FILES]
 CELLS = {name: specs.read(json.loads(path.read_text())["cell"]) for name, path in zip(NAMES, FILES, strict=True)}
+
+
+def order(name):
+    """Runs of the same divisions stand side by side, so that these are made once."""
+    cell = CELLS[name]
+    where = (cell.corpus, cell.labels, cell.protocol, cell.folds, cell.train_clips, cell.tune, cell.division_seed(1))
+    return str(where), cell.seeds, name
+
+
+NAMES.sort(key=order)
 # What was predicted beside the test parts is kept of these.
 NETWORKS = [name for name, cell in CELLS.items() if isinstance(cell, specs.NetworkSystem)]
 FUSIONS = [name for name, cell in CELLS.items() if isinstance(cell, specs.LateFusion)]

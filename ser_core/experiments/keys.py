@@ -9,7 +9,7 @@ import numpy as np
 from ser_core import files
 from ser_core.data import corpora, labels, transcripts
 from ser_core.experiments import code_hash, runs
-from ser_core.experiments.fold import division
+from ser_core.experiments.fold import divide
 from ser_core.experiments.specs import ClassicalSystem, LateFusion, NetworkSystem, System
 from ser_core.systems import features, registry
 from ser_core.systems.settings import Recipe
@@ -65,12 +65,19 @@ def labels_hash(system: System) -> str:
     return files.digest(mapping, labels.SHORTEST.get(system.labels, 0.0))
 
 
-@functools.lru_cache(maxsize=1024)
 def folds_hash(system: System) -> str:
     """Return 16 hex digits of who is trained on and who is tested, in all seeds and folds of a system."""
+    where = (system.corpus, system.labels, system.protocol, system.folds)
+    return _folds_hash(where, tuple(map(system.division_seed, system.seeds)), system.train_clips, system.tune)
+
+
+# Many systems share their divisions.
+@functools.lru_cache(maxsize=1024)
+def _folds_hash(where: tuple, seeds: tuple[int, ...], train_clips: int | None, tune: bool) -> str:
     digest = hashlib.sha256()
-    for seed in system.seeds:
-        digest.update(division(system, seed)[["fold", "role", "clip"]].to_csv(index=False).encode())
+    for seed in seeds:
+        folds = divide(*where, seed, train_clips, tune)
+        digest.update(folds[["fold", "role", "clip"]].to_csv(index=False).encode())
     return digest.hexdigest()[:16]
 
 

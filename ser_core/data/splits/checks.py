@@ -36,7 +36,7 @@ def check(folds: pd.DataFrame, clips: pd.DataFrame) -> None:
     untested = clips.index.difference(test["clip"])
     if name != "given" and not rule.published and not rule.shots and len(untested):
         raise SerError(f"'{name}' tests every clip, but {len(untested)} are in no test part, first '{untested[0]}'")
-    sizes = pd.crosstab(folds["fold"], folds["role"]).reindex(columns=list(ROLES), fill_value=0)
+    sizes = folds.groupby(["fold", "role"]).size().unstack(fill_value=0).reindex(columns=list(ROLES), fill_value=0)
     for role in ("train", "test"):
         if (sizes[role] == 0).any():
             raise SerError(f"fold {sizes.index[sizes[role] == 0][0]} has no {role} clip")
@@ -118,9 +118,9 @@ def absent(folds: pd.DataFrame, clips: pd.DataFrame, role: str = "test") -> dict
         The classes for each fold that lacks some; folds without that part are left out.
     """
     part = folds[folds["role"] == role]
-    table = pd.crosstab(part["fold"], part["clip"].map(clips["emotion"]))
-    table = table.reindex(columns=sorted(set(clips["emotion"])), fill_value=0)
-    return {int(fold): list(table.columns[row == 0]) for fold, row in table.iterrows() if (row == 0).any()}
+    there = part["clip"].map(clips["emotion"]).groupby(part["fold"]).unique()
+    names = set(clips["emotion"])
+    return {int(fold): sorted(names.difference(of)) for fold, of in there.items() if names.difference(of)}
 
 
 def promised(folds: pd.DataFrame) -> tuple[str, ...]:

@@ -188,7 +188,9 @@ def _groups(clips: pd.DataFrame, column: str, k: int, state: np.random.RandomSta
             warnings.filterwarnings("ignore", message="The least populated class")
             for number, (_, part) in enumerate(splitter.split(clips, strata, values)):
                 groups.iloc[part] = number
-        empty = int((pd.crosstab(groups, clips["emotion"]) == 0).to_numpy().sum()) + k - groups.nunique()
+        pairs = pd.DataFrame({"group": groups, "emotion": clips["emotion"]}).drop_duplicates()
+        filled = pairs["group"].nunique()
+        empty = filled * clips["emotion"].nunique() - len(pairs) + k - filled
         if fewest is None or empty < fewest:
             best, fewest = groups, empty
         if fewest == 0:
