@@ -2,12 +2,13 @@
 
 import re
 
+import numpy as np
 import pytest
 import yaml
 
 from ser_core import paths
 from ser_core.book import lint
-from ser_core.experiments import configuration
+from ser_core.experiments import configuration, runs
 from ser_core.files import yamlfile
 
 ROOT = paths.repository()
@@ -94,3 +95,20 @@ def test_the_exploration_hears_tiny_en_on_ravdess_and_changes_rates_epochs_and_d
         # tiny.en has two layers fewer.
         assert here["encoder"] == there["encoder"].replace("base", "tiny.en")
         assert there["freeze"] - here.get("freeze", 0) == (2 if part.startswith("last") else 0)
+
+
+def test_the_settings_are_those_that_dev_speakers_chose():
+    explored, tuned = content("whisper-tiny-exploration")["networks"], content("whisper-finetuning")
+    scores = {}
+    for name in explored:
+        folds = runs.info(f"whisper-tiny-exploration/ravdess.speaker.{name}")["folds"]
+        scores[name] = np.mean([max(epoch["dev_uar"] for epoch in fold["curve"]) for fold in folds])
+    for part, settings in tuned["networks"].items():
+        rates = {
+            explored[name]["learning_rate"]: -scores[name] for name in explored if re.fullmatch(rf"{part}-\de-\d", name)
+        }
+        assert len(rates) == 3
+        assert settings["learning_rate"] == min(rates, key=lambda rate: (rates[rate], rate))
+    middle = scores["last-two-1e-4"]
+    assert tuned["recipe"]["epochs"] == (16 if scores["last-two-epochs"] > middle else 8)
+    assert tuned["recipe"]["dropout"] == (0.3 if scores["last-two-dropout"] > middle else 0.1)
