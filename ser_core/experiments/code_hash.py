@@ -151,9 +151,15 @@ def _modules(root: str) -> dict[str, _Module]:
         parts = path.relative_to(root).with_suffix("").parts
         name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts) or PACKAGE
         module = found[name] = _Module()
-        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        for node in _statements(path.read_text(encoding="utf-8")):
             _add(module, node, path)
     return found
+
+
+@functools.lru_cache(maxsize=1024)
+def _statements(source: str) -> list[ast.stmt]:
+    """Return what stands at the top of a module; after a change of one module, the others are not parsed again."""
+    return ast.parse(source).body
 
 
 def _refuse(what: str, node: ast.AST, where: object) -> None:
