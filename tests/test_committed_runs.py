@@ -29,6 +29,8 @@ def order(name):
 
 
 NAMES.sort(key=order)
+# Too long for one sitting: its Runs are committed as they are made, and no page reads them before all are.
+UNDER_WAY = {"whisper-finetuning"}
 # What was predicted beside the test parts is kept of these.
 NETWORKS = [name for name, cell in CELLS.items() if isinstance(cell, specs.NetworkSystem)]
 FUSIONS = [name for name, cell in CELLS.items() if isinstance(cell, specs.LateFusion)]
@@ -116,10 +118,15 @@ def test_experiment_is_complete_and_nothing_else_is_there(experiment):
     loaded = configuration.load(path)
     made = {name.split("/")[1] for name in NAMES if name.startswith(f"{experiment}/")}
     # Whoever has read a corpus that was not at hand can run more than is committed.
-    committed = [cell for cell in loaded.systems if not set(corpora.parts(cell.corpus)) & set(corpora.ABSENT)]
-    assert made == {cell.folder for cell in committed}
-    for cell in committed:
-        assert CELLS[f"{experiment}/{cell.folder}"] == cell
+    committed = {
+        cell.folder: cell for cell in loaded.systems if not set(corpora.parts(cell.corpus)) & set(corpora.ABSENT)
+    }
+    if experiment in UNDER_WAY:
+        assert made < set(committed), "no longer under way: take it from the list"
+    else:
+        assert made == set(committed)
+    for folder in made:
+        assert CELLS[f"{experiment}/{folder}"] == committed[folder]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -212,3 +219,9 @@ def test_speakers_are_named_among_those_of_their_test_part(name):
         for fold, rows in table.groupby(["seed", "fold"]):
             assert set(rows["clip"]) == tested[fold]
             assert set(rows["prediction"]) <= set(rows["truth"])
+
+
+@pytest.mark.parametrize("experiment", sorted(UNDER_WAY))
+def test_no_chapter_reads_an_experiment_that_is_under_way(experiment):
+    chapters = paths.repository().glob("notebooks/[0-9]*.md")
+    assert [path.name for path in chapters if f"results/runs/{experiment}\n" in path.read_text()] == []
