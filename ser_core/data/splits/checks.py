@@ -120,7 +120,7 @@ def absent(folds: pd.DataFrame, clips: pd.DataFrame, role: str = "test") -> dict
     part = folds[folds["role"] == role]
     there = part["clip"].map(clips["emotion"]).groupby(part["fold"]).unique()
     names = set(clips["emotion"])
-    return {int(fold): sorted(names.difference(of)) for fold, of in there.items() if names.difference(of)}
+    return {int(fold): sorted(left) for fold, of in there.items() if (left := names.difference(of))}
 
 
 def promised(folds: pd.DataFrame) -> tuple[str, ...]:
