@@ -105,3 +105,14 @@ def test_the_texts_of_a_union_are_those_of_its_corpora():
     assert transcripts.texts("emodb+ravdess") == transcripts.texts("emodb") | transcripts.texts("ravdess")
     assert transcripts.refusal("emodb+urdu") == transcripts.refusal("urdu")
     assert "no dialogues" in transcripts.refusal("emodb+ravdess", 2)
+
+
+def test_what_whisper_heard_stands_in_the_place_of_the_script():
+    own, heard = (transcripts.texts("ravdess", words=words) for words in ("own", "heard"))
+    assert own.keys() == heard.keys()
+    kept = transcripts.heard("ravdess")
+    assert all(turns == (kept.loc[clip, "transcript"],) for clip, turns in heard.items())
+    # 1.4 % of the words are wrong, so most clips say the same but for the full stop behind.
+    same = sum(own[clip][0].lower() == heard[clip][0].lower().rstrip(".!?") for clip in own)
+    assert 0.9 * len(own) < same < len(own)
+    assert "nothing is kept of what whisper-base hears" in transcripts.refusal("ravdess+urdu", words="heard")

@@ -354,9 +354,11 @@ def test_texts_that_are_not_there_are_refused(stores):
     with pytest.raises(SerError, match="'urdu' has no dialogues, so no 2 turns before a clip; leave the context out"):
         transcripts.said(corpora.table("urdu"), "urdu", 2)
     with pytest.raises(
-        SerError, match=r"unknown words 'othr'; expected one of \['own', 'constant', 'other', 'random'\]"
+        SerError, match=r"unknown words 'othr'; expected one of \['own', 'heard', 'constant', 'other', 'random'\]"
     ):
         transcripts.texts("urdu", words="othr")
+    with pytest.raises(SerError, match="urdu: nothing is kept of what whisper-base hears; .* choose another corpus"):
+        transcripts.texts("urdu", words="heard")
     assert transcripts.refusal("meld", 2) is None
 
 

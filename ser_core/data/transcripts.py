@@ -17,6 +17,7 @@ ERROR_SHARES = {"substitution": 0.6, "deletion": 0.2, "insertion": 0.2}
 
 WORDS = {
     "own": "what is said in the clip",
+    "heard": "what Whisper base heard in the clip, errors included",
     "constant": "one sentence for every clip",
     "other": "of each clip, what is said in another",
     "random": "noise in the place of each of the clip's own tokens",
@@ -104,19 +105,22 @@ READERS = {"meld": meld_texts}
 """The corpora that are of dialogues, and how theirs are read."""
 
 
-def refusal(corpus: str, context: int = 0) -> str | None:
+def refusal(corpus: str, context: int = 0, words: str = "own") -> str | None:
     """Return why the texts of a corpus cannot be read, None if they can.
 
     Args:
         corpus: One of `ser_core.data.corpora.NAMES`, or a union of them.
         context: Turns before the clip's own.
+        words: A key of `WORDS`.
 
     Examples:
         >>> refusal("urdu")
         "no clip of 'urdu' has a transcript"
     """
     if len(names := corpora.parts(corpus)) > 1:
-        return next(filter(None, (refusal(name, context) for name in names)), None)
+        return next(filter(None, (refusal(name, context, words) for name in names)), None)
+    if words == "heard" and (reason := why_unheard(corpus, corpora.table(corpus))):
+        return reason
     if corpus in READERS:
         return None
     if context:
@@ -171,9 +175,10 @@ def texts(corpus: str, context: int = 0, words: str = "own") -> dict[str, tuple[
     Args:
         corpus: A corpus of which `refusal` says nothing, or a union of such.
         context: Turns before the clip's own.
-        words: A key of `WORDS`. ``constant`` gives every clip the first of the corpus's sentences in
-            alphabetical order; ``other`` gives each clip one of its other sentences, drawn once and for all, each
-            sentence as probable as any; in both the turns before go with it. The rest leave each clip its own.
+        words: A key of `WORDS`. ``heard`` gives each clip what `heard` has of it, which is nothing where Whisper heard
+            no words. ``constant`` gives every clip the first of the corpus's sentences in alphabetical order; ``other``
+            gives each clip one of its other sentences, drawn once and for all, each sentence as probable as any; in
+            both the turns before go with it. The rest leave each clip its own.
 
     Returns:
         Clip -> turns, oldest first, the clip's own last; without text, its own is empty.
@@ -190,11 +195,13 @@ def texts(corpus: str, context: int = 0, words: str = "own") -> dict[str, tuple[
     """
     if words not in WORDS:
         raise SerError(f"unknown words '{words}'; expected one of {list(WORDS)}")
-    if reason := refusal(corpus, context):
+    if reason := refusal(corpus, context, words):
         raise SerError(f"{reason}; choose another corpus or setting")
     found = {}
     for name in corpora.parts(corpus):
         found |= said(corpora.table(name), name, context)
+        if words == "heard":
+            found |= {clip: (*found[clip][:-1], text.strip()) for clip, text in heard(name)["transcript"].items()}
     if words not in ("constant", "other"):
         return found
     # The first clip that says a sentence lends its turns.

@@ -205,7 +205,8 @@ def _unsupported(system: NetworkSystem) -> str | None:
             corpora.table(corpus)  # which says how to get it, if it has none
         if system.recipe.hears and not corpora.info(corpus).has_audio:
             return f"'{corpus}' has no recordings, which network '{system.name}' hears"
-        if system.recipe.reads and (reason := transcripts.refusal(corpus, system.recipe.context)):
+        recipe = system.recipe
+        if recipe.reads and (reason := transcripts.refusal(corpus, recipe.context, recipe.words)):
             return f"{reason}, which network '{system.name}' reads"
     return None
 

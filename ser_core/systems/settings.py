@@ -210,7 +210,8 @@ class Recipe:
         text_revision: Commit of its Hub id.
         text_freeze: Blocks of it that stay as they are, as ``freeze``.
         context: Turns of the dialogue that are read before the clip's own, for corpora that have dialogues.
-        words: What the network reads, a key of `ser_core.data.transcripts.WORDS`; all but ``own`` are controls.
+        words: What the network reads, a key of `ser_core.data.transcripts.WORDS`; ``own`` and ``heard`` tell what is
+            said in the clip, the others are controls.
         fusion: How the two encoders' states are put together, a key of
             `ser_core.systems.registry.FUSION_HEADS`; or ``audio:`` with one of them behind
             it for its control, which hears alone and has as many trained parameters, within 1 %.
