@@ -1,3 +1,4 @@
+import dataclasses
 import functools
 import hashlib
 import http.server
@@ -202,6 +203,23 @@ def test_reading_is_deterministic(corpus, monkeypatch, tmp_path_factory):
     written = {corpora.write_table(corpora.read(name, folder)).read_bytes() for _ in range(2)}
     assert len(written) == 1
     pd.testing.assert_frame_equal(corpora.table(name), corpora.read(name, folder).clips)
+
+
+def test_a_table_is_read_anew_when_its_file_changes_and_nobody_changes_anothers(corpus, monkeypatch, tmp_path_factory):
+    name, folder = corpus
+    monkeypatch.setenv("SER_RESULTS", str(tmp_path_factory.mktemp("results")))
+    reading = corpora.read(name, folder)
+    corpora.write_table(reading)
+    first = corpora.table(name)
+    first["emotion"] = "sad"
+    first.loc[first.index[0], "speaker"] = "somebody"
+    pd.testing.assert_frame_equal(corpora.table(name), reading.clips)
+    changed = reading.clips.assign(gender=pd.NA)
+    corpora.write_table(dataclasses.replace(reading, clips=changed))
+    assert corpora.table(name)["gender"].isna().all()
+    corpora.table_path(name).write_bytes(b"cut")
+    with pytest.raises(SerError):
+        corpora.table(name)
 
 
 def test_unknown_corpus_and_no_folder(monkeypatch):

@@ -186,8 +186,12 @@ def table(name: str) -> pd.DataFrame:
         >>> len(table("ravdess"))
         1440
     """
-    if len(names := parts(name)) > 1:
-        return clips.join(map(table, names))
+    # A column that is set is set in this copy alone.
+    return _checked(tuple(map(_as_stored, parts(name)))).copy(deep=False)
+
+
+def _as_stored(name: str) -> tuple[Path, int, int, int]:
+    """Return where the Clips table of a corpus is, and what changes with its content."""
     if not is_known(name):
         raise _unknown(name)
     path = paths.stored(table_path(name))
@@ -200,7 +204,15 @@ def table(name: str) -> pd.DataFrame:
         raise SerError(
             f"{name}: no Clips table here ({path}); read your copy of the corpus by `ser card {name} --write`"
         )
-    return clips.validate(files.read_parquet(path, index="clip"))
+    found = path.stat()
+    return path, found.st_ino, found.st_mtime_ns, found.st_size
+
+
+@functools.lru_cache(maxsize=16)
+def _checked(stored: tuple[tuple[Path, int, int, int], ...]) -> pd.DataFrame:
+    """Return what is stored as one valid Clips table; it is read and checked once, as long as the files stay."""
+    found = [clips.validate(files.read_parquet(path, index="clip")) for path, *_ in stored]
+    return clips.join(found) if len(found) > 1 else found[0]
 
 
 def table_path(name: str) -> Path:
