@@ -16,7 +16,7 @@ SNAKEMAKE := $(BIN)/snakemake --snakefile workflow/Snakefile --cores $(CORES) --
 export PATH := $(abspath $(BIN)):$(PATH)
 export PYTHONNOUSERSITE := 1
 
-.PHONY: book test runs model space verify checksums citation notebooks api format release pdf lock clean kills bench
+.PHONY: book test sample runs model space verify checksums citation notebooks api format release pdf lock clean kills bench
 
 # Snakemake goes by the times of files; what is older by content is forgotten first.
 book: $(ENVIRONMENT)
@@ -33,9 +33,12 @@ test: $(ALL)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	-$(BIN)/ser weights get whisper-base ge2e efficientnet-lite0
-	$(MAKE) book ENVIRONMENT=$(ALL)
-	$(BIN)/ser verify --runs $(SAMPLE) --seed $(DRAW)
+	$(MAKE) --jobs 2 book sample ENVIRONMENT=$(ALL)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile --nbmake tests ser_core notebooks
+
+# Beside the book, whose pages are rendered by one process.
+sample: $(ALL)
+	$(BIN)/ser verify --runs $(SAMPLE) --seed $(DRAW)
 
 # Every Run that is missing or out of date, and whose features, recordings (SER_DATA) and weights are here. Then make book.
 # Without "--", the target would be one more thing for snakemake to be quiet about.
@@ -105,14 +108,17 @@ $(VENV)/bin/python:
 	  { echo "error: $(PYTHON) is older than 3.11; name a newer one: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
+# Python compiles a module when it is first imported, which most of those that are installed never are.
+PIP := --quiet --no-compile
+
 $(BOOK): requirements-book.lock pyproject.toml | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements-book.lock
-	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	$(BIN)/python -m pip install $(PIP) --require-hashes --requirement requirements-book.lock
+	$(BIN)/python -m pip install $(PIP) --no-deps --no-build-isolation --editable .
 	touch $@
 
 $(ALL): requirements.lock pyproject.toml | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements.lock
-	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	$(BIN)/python -m pip install $(PIP) --require-hashes --requirement requirements.lock
+	$(BIN)/python -m pip install $(PIP) --no-deps --no-build-isolation --editable .
 	touch $@
 
 # Needs uv and the package index; the lock files must not say which index.
