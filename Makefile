@@ -36,9 +36,9 @@ test: $(ALL)
 	$(MAKE) --jobs 2 book sample ENVIRONMENT=$(ALL)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile --nbmake tests ser_core notebooks
 
-# Beside the book, whose pages are rendered by one process.
+# A part of `make test`: it takes the core that is idle while one process renders the pages, and yields to the chapters.
 sample: $(ALL)
-	$(BIN)/ser verify --runs $(SAMPLE) --seed $(DRAW)
+	nice $(BIN)/ser verify --runs $(SAMPLE) --seed $(DRAW)
 
 # Every Run that is missing or out of date, and whose features, recordings (SER_DATA) and weights are here. Then make book.
 # Without "--", the target would be one more thing for snakemake to be quiet about.
@@ -108,7 +108,7 @@ $(VENV)/bin/python:
 	  { echo "error: $(PYTHON) is older than 3.11; name a newer one: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
-# Python compiles a module when it is first imported, which most of those that are installed never are.
+# Python compiles a module at its first import; most of the modules that are installed are never imported.
 PIP := --quiet --no-compile
 
 $(BOOK): requirements-book.lock pyproject.toml | $(VENV)/bin/python

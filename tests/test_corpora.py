@@ -3,6 +3,7 @@ import functools
 import hashlib
 import http.server
 import io
+import os
 import stat
 import threading
 import zipfile
@@ -14,7 +15,7 @@ import pytest
 import soundfile
 import yaml
 
-from ser_core import paths
+from ser_core import files, paths
 from ser_core.data import audio, clips, corpora
 from ser_core.data.corpora import fetch as fetching
 from ser_core.data.corpora import local, punjabi_elc, savee
@@ -217,9 +218,23 @@ def test_a_table_is_read_anew_when_its_file_changes_and_nobody_changes_anothers(
     changed = reading.clips.assign(gender=pd.NA)
     corpora.write_table(dataclasses.replace(reading, clips=changed))
     assert corpora.table(name)["gender"].isna().all()
-    corpora.table_path(name).write_bytes(b"cut")
+    # As cp -p and rsync --inplace do: another content of the same size at the same place and time.
+    path = corpora.table_path(name)
+    before, content = path.stat(), path.read_bytes()
+    path.write_bytes(b"\0" * len(content))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
     with pytest.raises(SerError):
         corpora.table(name)
+
+
+def test_a_union_is_read_anew_when_one_of_its_files_changes(monkeypatch, tmp_path):
+    one, other = corpora.table("emodb"), corpora.table("savee")
+    monkeypatch.setenv("SER_RESULTS", str(tmp_path))
+    for name, clips_there in (("emodb", one), ("savee", other[:5])):
+        files.write_parquet(clips_there, corpora.table_path(name), {})
+    assert len(corpora.table("emodb+savee")) == len(one) + 5
+    files.write_parquet(other, corpora.table_path("savee"), {})
+    pd.testing.assert_frame_equal(corpora.table("emodb+savee"), pd.concat([one, other]))
 
 
 def test_unknown_corpus_and_no_folder(monkeypatch):

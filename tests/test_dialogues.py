@@ -1,6 +1,7 @@
 import pandas as pd
 import pytest
 
+from ser_core import files
 from ser_core.data import corpora, transcripts
 from ser_core.data.transcripts import COLUMNS, dialogue_inputs, meld_texts
 from ser_core.errors import SerError
@@ -116,3 +117,21 @@ def test_what_whisper_heard_stands_in_the_place_of_the_script():
     same = sum(own[clip][0].lower() == heard[clip][0].lower().rstrip(".!?") for clip in own)
     assert 0.9 * len(own) < same < len(own)
     assert "nothing is kept of what whisper-base hears" in transcripts.refusal("ravdess+urdu", words="heard")
+
+
+def test_of_a_part_of_a_corpus_the_rest_of_what_was_heard_is_not_read(monkeypatch, tmp_path):
+    whole = corpora.table("emodb")
+    kept = transcripts.heard("emodb")
+    kept.loc[whole.index[0], "transcript"] = None
+    monkeypatch.setenv("SER_RESULTS", str(tmp_path))
+    files.write_parquet(whole[:9].assign(transcript=pd.NA), corpora.table_path("emodb"), {})
+    files.write_parquet(kept, transcripts.heard_path("emodb", "whisper-base"), {})
+    transcripts.texts.cache_clear()
+    try:
+        assert "no clip of 'emodb' has a transcript" in transcripts.refusal("emodb")
+        found = transcripts.texts("emodb", words="heard")
+        assert list(found) == whole.index[:9].tolist()
+        assert found[whole.index[0]] == ("",) and found[whole.index[1]] == (kept.loc[whole.index[1], "transcript"],)
+        assert "no turns before them" in transcripts.refusal("emodb", 1, "heard")
+    finally:
+        transcripts.texts.cache_clear()

@@ -119,8 +119,10 @@ def refusal(corpus: str, context: int = 0, words: str = "own") -> str | None:
     """
     if len(names := corpora.parts(corpus)) > 1:
         return next(filter(None, (refusal(name, context, words) for name in names)), None)
-    if words == "heard" and (reason := why_unheard(corpus, corpora.table(corpus))):
-        return reason
+    if words == "heard":
+        # The script is not asked for.
+        unheard = why_unheard(corpus, corpora.table(corpus))
+        return unheard or (f"of '{corpus}' Whisper heard single clips, no turns before them" if context else None)
     if corpus in READERS:
         return None
     if context:
@@ -169,16 +171,17 @@ def said(
 def texts(corpus: str, context: int = 0, words: str = "own") -> dict[str, tuple[str, ...]]:
     """Return what a network reads of each clip of a corpus.
 
-    Transcripts are those of the Clips table; those of MELD come from its own tables in ``SER_DATA``. The turns before
-    name their speakers, the clip's own does not. A clip without text is left without, whatever ``words`` says.
+    Transcripts are those of the Clips table, those of MELD come from its own tables in ``SER_DATA``, and what Whisper
+    heard from the results. The turns before name their speakers, the clip's own does not. A clip without text is left
+    without, whichever control ``words`` names.
 
     Args:
         corpus: A corpus of which `refusal` says nothing, or a union of such.
         context: Turns before the clip's own.
-        words: A key of `WORDS`. ``heard`` gives each clip what `heard` has of it, which is nothing where Whisper heard
-            no words. ``constant`` gives every clip the first of the corpus's sentences in alphabetical order; ``other``
-            gives each clip one of its other sentences, drawn once and for all, each sentence as probable as any; in
-            both the turns before go with it. The rest leave each clip its own.
+        words: A key of `WORDS`. ``heard`` gives each clip what Whisper base heard in it, which may be nothing, whether
+            or not it has a script. ``constant`` gives every clip the first of the corpus's sentences in alphabetical
+            order; ``other`` gives each clip one of its other sentences, drawn once and for all, each sentence as
+            probable as any; in both the turns before go with it. The rest leave each clip its own.
 
     Returns:
         Clip -> turns, oldest first, the clip's own last; without text, its own is empty.
@@ -199,9 +202,12 @@ def texts(corpus: str, context: int = 0, words: str = "own") -> dict[str, tuple[
         raise SerError(f"{reason}; choose another corpus or setting")
     found = {}
     for name in corpora.parts(corpus):
-        found |= said(corpora.table(name), name, context)
+        clips = corpora.table(name)
         if words == "heard":
-            found |= {clip: (*found[clip][:-1], text.strip()) for clip, text in heard(name)["transcript"].items()}
+            kept = heard(name)["transcript"].fillna("")
+            found |= {clip: (kept[clip].strip(),) for clip in clips.index}
+        else:
+            found |= said(clips, name, context)
     if words not in ("constant", "other"):
         return found
     # The first clip that says a sentence lends its turns.

@@ -207,7 +207,7 @@ def _unsupported(system: NetworkSystem) -> str | None:
             return f"'{corpus}' has no recordings, which network '{system.name}' hears"
         recipe = system.recipe
         if recipe.reads and (reason := transcripts.refusal(corpus, recipe.context, recipe.words)):
-            return f"{reason}, which network '{system.name}' reads"
+            return f"network '{system.name}' has nothing to read: {reason}"
     return None
 
 

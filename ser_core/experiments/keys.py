@@ -71,7 +71,7 @@ def folds_hash(system: System) -> str:
     return _folds_hash(where, tuple(map(system.division_seed, system.seeds)), system.train_clips, system.tune)
 
 
-# By what divides, since many systems share their divisions.
+# Kept by what decides a division, since many systems share theirs.
 @functools.lru_cache(maxsize=1024)
 def _folds_hash(where: tuple, seeds: tuple[int, ...], train_clips: int | None, tune: bool) -> str:
     digest = hashlib.sha256()

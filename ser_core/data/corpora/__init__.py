@@ -186,12 +186,12 @@ def table(name: str) -> pd.DataFrame:
         >>> len(table("ravdess"))
         1440
     """
-    # A column that is set is set in this copy alone.
+    # pandas copies on write: what a caller sets, it sets in its own copy.
     return _checked(tuple(map(_as_stored, parts(name)))).copy(deep=False)
 
 
-def _as_stored(name: str) -> tuple[Path, int, int, int]:
-    """Return where the Clips table of a corpus is, and what changes with its content."""
+def _as_stored(name: str) -> tuple[Path, tuple[int, ...]]:
+    """Return where the Clips table of a corpus is, and what of its file changes with its content."""
     if not is_known(name):
         raise _unknown(name)
     path = paths.stored(table_path(name))
@@ -205,14 +205,17 @@ def _as_stored(name: str) -> tuple[Path, int, int, int]:
             f"{name}: no Clips table here ({path}); read your copy of the corpus by `ser card {name} --write`"
         )
     found = path.stat()
-    return path, found.st_ino, found.st_mtime_ns, found.st_size
+    # The time of the change of its entry, too: unlike the time of its content, nobody can set it back.
+    return path, (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 
-@functools.lru_cache(maxsize=16)
-def _checked(stored: tuple[tuple[Path, int, int, int], ...]) -> pd.DataFrame:
-    """Return what is stored as one valid Clips table; it is read and checked once, as long as the files stay."""
-    found = [clips.validate(files.read_parquet(path, index="clip")) for path, *_ in stored]
-    return clips.join(found) if len(found) > 1 else found[0]
+@functools.lru_cache(maxsize=64)
+def _checked(stored: tuple[tuple[Path, tuple[int, ...]], ...]) -> pd.DataFrame:
+    """Return what is stored as one valid Clips table, read and checked once as long as the files stay."""
+    if len(stored) > 1:
+        return clips.join(_checked((one,)) for one in stored)
+    ((path, _),) = stored
+    return clips.validate(files.read_parquet(path, index="clip"))
 
 
 def table_path(name: str) -> Path:
