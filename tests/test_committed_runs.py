@@ -4,7 +4,6 @@ import functools
 import json
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from ser_core import paths
@@ -18,17 +17,10 @@ from ser_core.systems import features
 
 FILES = sorted((paths.results() / "runs").glob("*/*/run.json"))
 NAMES = [f"{path.parent.parent.name}/{path.parent.name}" for path in FILES]
-CELLS = {name: specs.read(json.loads(path.read_text())["cell"]) for name, path in zip(NAMES, FILES, strict=True)}
-
-
-def order(name):
-    """Runs of the same divisions stand side by side, so that these are made once."""
-    cell = CELLS[name]
-    where = (cell.corpus, cell.labels, cell.protocol, cell.folds, cell.train_clips, cell.tune, cell.division_seed(1))
-    return str(where), cell.seeds, name
-
-
-NAMES.sort(key=order)
+INFOS = {name: json.loads(path.read_text()) for name, path in zip(NAMES, FILES, strict=True)}
+CELLS = {name: specs.read(info["cell"]) for name, info in INFOS.items()}
+# Runs of the same corpus and divisions stand side by side, so that these are read and made once.
+NAMES.sort(key=lambda name: (CELLS[name].corpus, CELLS[name].protocol, INFOS[name]["divisions"]))
 # Too long for one sitting: its Runs are committed as they are made, and no page reads them before all are.
 UNDER_WAY = {"whisper-finetuning"}
 # What was predicted beside the test parts is kept of these.
@@ -76,10 +68,52 @@ def recorded(corpus, extractor):
     return only
 
 
-def groups_of(clips, folds, column):
-    """Yield for each fold the values of a column that its parts have, by role."""
-    for _, part in folds.groupby("fold"):
-        yield {role: set(clips.loc[rows["clip"], column]) for role, rows in part.groupby("role", observed=True)}
+def looked_at(folds, cell):
+    """Hold Folds against their protocol; return fold and clip by part, in order, and the size of each part."""
+    clips, rule = clips_of(cell.corpus, cell.labels), splits.PROTOCOLS[cell.protocol]
+    for column in {*rule.test_grouping, *({"speaker"} & set(rule.dev_grouping))}:
+        group = clips[column].to_dict()
+        for _, part in folds.groupby("fold"):
+            groups = {role: set(map(group.get, rows.tolist())) for role, rows in part.groupby("role")["clip"]}
+            dev = groups.get("dev", set())
+            if column in rule.test_grouping:
+                assert not groups["test"] & (groups["train"] | dev)
+            if column in rule.dev_grouping:
+                assert not dev & (groups["train"] | groups["test"])
+    parts = {role: part.sort_values(["fold", "clip"]) for role, part in folds.groupby("role")}
+    pairs = {role: list(zip(part["fold"].tolist(), part["clip"].tolist(), strict=True)) for role, part in parts.items()}
+    return pairs, folds.groupby(["fold", "role"]).size().unstack(fill_value=0)
+
+
+# By the object, which is one for all systems of a division; it is kept, so that no other takes its place in memory.
+LOOKED = {}
+
+
+def folds_of(cell, seed):
+    """Return what `looked_at` says of the folds of a system, made again by today's code."""
+    folds = division(cell, seed)
+    if id(folds) not in LOOKED:
+        LOOKED[id(folds)] = folds, looked_at(folds, cell)
+    return LOOKED[id(folds)][1]
+
+
+def sizes_of(info, seed, *roles):
+    """Return the number of each fold of a seed, and how many clips it says that parts of it have."""
+    keys = ["fold", *(f"n_{role}" for role in roles)]
+    return [tuple(fact[key] for key in keys) for fact in info["folds"] if fact["seed"] == seed]
+
+
+def assert_of_clips(table, cell):
+    """Hold the classes and speakers of predictions against the Clips table."""
+    clips = clips_of(cell.corpus, cell.labels).loc[table["clip"]]
+    assert table["truth"].tolist() == clips["emotion"].tolist()
+    assert table["speaker"].tolist() == clips["speaker"].tolist()
+
+
+def pairs_of(table, seed):
+    """Return fold and clip of each row of a seed, in their order."""
+    rows = table[table["seed"] == seed]
+    return sorted(zip(rows["fold"].tolist(), rows["clip"].tolist(), strict=True))
 
 
 def test_there_are_runs():
@@ -91,25 +125,13 @@ def test_run_keeps_its_promises(name):
     run = runs.read(name)
     cell = CELLS[name]
     assert name == f"{run.info['experiment']}/{cell.folder}"
-    clips = clips_of(cell.corpus, cell.labels)
     table = run.predictions
-    assert table["truth"].tolist() == clips.loc[table["clip"], "emotion"].tolist()
-    assert table["speaker"].tolist() == clips.loc[table["clip"], "speaker"].tolist()
+    assert_of_clips(table, cell)
     assert sorted(table["seed"].unique()) == sorted(cell.seeds)
-    # The folds are made again by today's code, which checks what the protocol promises: they must be those of the Run.
     seed = cell.seeds[-1]
-    folds = division(cell, seed)
-    test = folds[folds["role"] == "test"].set_index("clip")["fold"]
-    here = table[table["seed"] == seed].set_index("clip")["fold"]
-    pd.testing.assert_series_equal(here.sort_index(), test.sort_index(), check_dtype=False)
-    for column in splits.PROTOCOLS[cell.protocol].test_grouping:
-        for groups in groups_of(clips, folds, column):
-            assert not groups["test"] & (groups["train"] | groups.get("dev", set()))
-    facts = pd.DataFrame(run.info["folds"])
-    sizes = folds.groupby(["fold", "role"]).size().unstack(fill_value=0)
-    recorded = facts[facts["seed"] == seed].set_index("fold")
-    assert recorded["n_train"].tolist() == sizes["train"].tolist()
-    assert recorded["n_test"].tolist() == sizes["test"].tolist()
+    pairs, sizes = folds_of(cell, seed)
+    assert pairs_of(table, seed) == pairs["test"]
+    assert sizes_of(run.info, seed, "train", "test") == list(sizes[["train", "test"]].itertuples(name=None))
 
 
 @pytest.mark.parametrize("experiment", sorted({name.split("/")[0] for name in NAMES}))
@@ -164,21 +186,13 @@ def test_dev_clips_are_those_of_the_folds_and_were_not_trained_on(name):
         assert getattr(cell, "rule", "mean") not in late_fusion.LEARNING
         assert not (runs.folder(*name.split("/")) / "dev.parquet").exists()
         return
-    clips, dev = clips_of(cell.corpus, cell.labels), runs.other(name, "dev")
-    assert dev["truth"].tolist() == clips.loc[dev["clip"], "emotion"].tolist()
-    assert dev["speaker"].tolist() == clips.loc[dev["clip"], "speaker"].tolist()
+    dev = runs.other(name, "dev")
+    assert_of_clips(dev, cell)
     assert sorted(dev["seed"].unique()) == sorted(cell.seeds)
     for seed in cell.seeds:
-        folds = division(cell, seed)
-        expected = folds[folds["role"] == "dev"].sort_values(["fold", "clip"])[["fold", "clip"]]
-        here = dev[dev["seed"] == seed].sort_values(["fold", "clip"])[["fold", "clip"]]
-        assert here.to_numpy().tolist() == expected.to_numpy().tolist()
-        if "speaker" in splits.PROTOCOLS[cell.protocol].dev_grouping:
-            for groups in groups_of(clips, folds, "speaker"):
-                assert not groups["dev"] & (groups["train"] | groups["test"])
-        sizes = expected.groupby("fold").size()
-        facts = {fact["fold"]: fact for fact in info["folds"] if fact["seed"] == seed}
-        assert {fold: fact["n_dev"] for fold, fact in facts.items()} == sizes.to_dict()
+        pairs, sizes = folds_of(cell, seed)
+        assert pairs_of(dev, seed) == pairs["dev"]
+        assert sizes_of(info, seed, "dev") == list(sizes[["dev"]].itertuples(name=None)) and (sizes["dev"] > 0).all()
 
 
 @pytest.mark.parametrize("name", NETWORKS)
