@@ -300,8 +300,11 @@ def playing(page, name):
 
 @pytest.mark.parametrize("width", [1280, 390])
 def test_a_choice_changes_chart_and_sentence(visit, width):
-    page = visit(PLAY, width=width)
+    # So low that the first chart is out of view. What comes into view is told after a frame.
+    page = visit(PLAY, width=width, height=100)
+    page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
     assert page.evaluate("typeof vegaEmbed") == "undefined", "Vega is not loaded before it is needed"
+    page.set_viewport_size({"width": width, "height": 900})
     play = playing(page, "play_ladder")
     before = play.locator("svg").inner_html()
     play.get_by_label("Corpus").select_option("EmoDB")
