@@ -109,16 +109,16 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 # Python compiles a module at its first import; most of the modules that are installed are never imported.
-PIP := --quiet --no-compile
+INSTALL := $(BIN)/python -m pip install --quiet --no-compile
 
 $(BOOK): requirements-book.lock pyproject.toml | $(VENV)/bin/python
-	$(BIN)/python -m pip install $(PIP) --require-hashes --requirement requirements-book.lock
-	$(BIN)/python -m pip install $(PIP) --no-deps --no-build-isolation --editable .
+	$(INSTALL) --require-hashes --requirement requirements-book.lock
+	$(INSTALL) --no-deps --no-build-isolation --editable .
 	touch $@
 
 $(ALL): requirements.lock pyproject.toml | $(VENV)/bin/python
-	$(BIN)/python -m pip install $(PIP) --require-hashes --requirement requirements.lock
-	$(BIN)/python -m pip install $(PIP) --no-deps --no-build-isolation --editable .
+	$(INSTALL) --require-hashes --requirement requirements.lock
+	$(INSTALL) --no-deps --no-build-isolation --editable .
 	touch $@
 
 # Needs uv and the package index; the lock files must not say which index.

@@ -203,11 +203,7 @@ def texts(corpus: str, context: int = 0, words: str = "own") -> dict[str, tuple[
     found = {}
     for name in corpora.parts(corpus):
         clips = corpora.table(name)
-        if words == "heard":
-            kept = heard(name)["transcript"].fillna("")
-            found |= {clip: (kept[clip].strip(),) for clip in clips.index}
-        else:
-            found |= said(clips, name, context)
+        found |= heard_in(clips, name) if words == "heard" else said(clips, name, context)
     if words not in ("constant", "other"):
         return found
     # The first clip that says a sentence lends its turns.
@@ -256,6 +252,24 @@ def heard(corpus: str, model: str = "whisper-base") -> pd.DataFrame:
     if not path.is_file():
         raise SerError(f"{corpus}: nothing is kept of what {model} hears; see ser transcribe --keep")
     return files.read_parquet(path, index="clip")
+
+
+def heard_in(clips: pd.DataFrame, corpus: str) -> dict[str, tuple[str, ...]]:
+    """Return what Whisper base heard in each clip, in the form of `said`.
+
+    Args:
+        clips: A Clips table of which `why_unheard` says nothing.
+        corpus: Name of its corpus.
+
+    Returns:
+        Clip -> one turn, empty where Whisper heard no words.
+
+    Examples:
+        >>> heard_in(corpora.table("ravdess"), "ravdess")["ravdess/03-01-05-01-02-02-07"]
+        ('Dogs are sitting by the door.',)
+    """
+    kept = heard(corpus)["transcript"].fillna("")
+    return {clip: (kept[clip].strip(),) for clip in clips.index}
 
 
 def why_unheard(corpus: str, clips: pd.DataFrame) -> str | None:

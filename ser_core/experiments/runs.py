@@ -245,14 +245,14 @@ def find(experiment: str, **fields: object) -> str:
     return f"{experiment}/{found['system'].iloc[0]}"
 
 
-def _stamps(experiment: str) -> tuple[tuple[str, int], ...]:
-    """Return each Run of an experiment with the time at which it was written."""
+def _stamps(experiment: str) -> tuple[tuple[Path, tuple[int, ...]], ...]:
+    """Return each Run of an experiment with the stamp of its facts."""
     paths_of = [folder(*name.split("/")) / "run.json" for name in names(experiment)]
-    return tuple((str(path), path.stat().st_mtime_ns) for path in paths_of)
+    return tuple((path, files.stamp(path)) for path in paths_of)
 
 
 @functools.lru_cache(maxsize=64)
-def _catalogue(experiment: str, stamps: tuple[tuple[str, int], ...]) -> pd.DataFrame:
+def _catalogue(experiment: str, stamps: tuple[tuple[Path, tuple[int, ...]], ...]) -> pd.DataFrame:
     """Return `catalogue`, read once as long as no Run is written."""
     return catalogue(experiment)
 

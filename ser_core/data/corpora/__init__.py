@@ -191,7 +191,7 @@ def table(name: str) -> pd.DataFrame:
 
 
 def _as_stored(name: str) -> tuple[Path, tuple[int, ...]]:
-    """Return where the Clips table of a corpus is, and what of its file changes with its content."""
+    """Return where the Clips table of a corpus is, with the stamp of its file."""
     if not is_known(name):
         raise _unknown(name)
     path = paths.stored(table_path(name))
@@ -204,9 +204,7 @@ def _as_stored(name: str) -> tuple[Path, tuple[int, ...]]:
         raise SerError(
             f"{name}: no Clips table here ({path}); read your copy of the corpus by `ser card {name} --write`"
         )
-    found = path.stat()
-    # The time of the change of its entry, too: unlike the time of its content, nobody can set it back.
-    return path, (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+    return path, files.stamp(path)
 
 
 @functools.lru_cache(maxsize=64)

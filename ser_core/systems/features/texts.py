@@ -80,7 +80,7 @@ def turns(
     if reason := refusal(corpus, name, clips):
         raise SerError(reason)
     if name in ASR:
-        found = {clip: (text,) for clip, text in transcripts.heard(corpus)["transcript"].fillna("").items()}
+        found = transcripts.heard_in(clips, corpus)
     elif corpus in transcripts.READERS or clips["transcript"].notna().all():
         found = transcripts.said(clips, corpus, (WORDS | SENTENCES)[name], named=False, folder=folder)
     else:
