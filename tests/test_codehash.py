@@ -31,6 +31,7 @@ SYSTEMS = {
     "hub": network(encoder="facebook/wav2vec2-base", revision="0" * 40),
     "whisper": network(encoder="whisper-base", precision="auto"),
     "adapted": network(encoder="lora:whisper-base"),
+    "eager": network(encoder="eager:whisper-base"),
     "stacked": network(encoder="layers:whisper-base"),
     "concat": network(text="minilm"),
     "attention": network(text="minilm", fusion="cross-attention"),
@@ -68,7 +69,7 @@ def before():
     return {name: keys.code_of(cell) for name, cell in SYSTEMS.items()}
 
 
-WHISPERS = {"whisper", "adapted", "stacked"}
+WHISPERS = {"whisper", "adapted", "eager", "stacked"}
 NETWORKS = {"byol", "augmented", "image", "hub", "concat", "attention"} | WHISPERS
 READING = {"concat", "attention"}
 FITTED = {"logreg", "knn", "layer", "weighted"}
@@ -105,6 +106,7 @@ FUSED = {"mean", "weighted"}
         ("systems.encoders.base", "RATE = 16_000", "RATE = 8_000", NETWORKS),
         ("systems.encoders.byol", "N_MELS = 64", "N_MELS = 32", NETWORKS - {"image", "hub"} - WHISPERS),
         ("systems.encoders.adapted", "RANK = 8", "RANK = 4", {"adapted"}),
+        ("systems.encoders.eager", "dtype=torch.float32", "dtype=torch.float64", {"eager"}),
         ("systems.encoders.stacked", "hidden.unbind(2)", "hidden.unbind(1)", {"stacked"}),
         ("systems.encoders.hub.whisper", "if i == self.n_layers - 1", "if i == self.n_layers", WHISPERS | {"hub"}),
         ("systems.precision", 'return "bf16" if', 'return "fp32" if', {"whisper"}),

@@ -22,7 +22,7 @@ from ser_core.experiments.fitting import network
 from ser_core.experiments.fitting.network.trainer import parameter_groups
 from ser_core.experiments.fold import divide
 from ser_core.systems import encoders, precision
-from ser_core.systems.encoders import pad, whisper
+from ser_core.systems.encoders import eager, pad, whisper
 from ser_core.systems.encoders.adapted import RANK, SCALE, AdaptedEncoder
 from ser_core.systems.encoders.stacked import StackedEncoder
 from ser_core.systems.networks import SpeechClassifier
@@ -61,6 +61,24 @@ def adapted(folder, seed=0):
 
 def inputs_of(encoder):
     return [encoder.prepare(samples) for samples in CLIPS]
+
+
+# Attention by products
+
+
+def test_eager_states_and_gradients_are_those_of_fused_attention(small):
+    """Lengths differ within the batch, so that both kinds of mask are compared."""
+    plain, products = test_encoders_whisper.made(small), eager.load("whisper-tiny.en")
+    found = {}
+    for encoder in (plain, products):
+        encoder.freeze(1)
+        states = encoder(*pad(inputs_of(encoder)))
+        (states.states[-1][states.mask] ** 2).mean().backward()
+        gradients = [each.grad for each in encoder.parameters() if each.requires_grad]
+        found[encoder.name] = [*(state[states.mask] for state in states.states), *gradients]
+    assert products.name == "eager:whisper-tiny.en" and products.model.config._attn_implementation != "sdpa"
+    for one, other in zip(*found.values(), strict=True):
+        torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-4)
 
 
 # Adapters

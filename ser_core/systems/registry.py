@@ -31,6 +31,7 @@ ENCODERS = (
     EncoderKind("systems.encoders.lite0", names=LITE0),
     EncoderKind("systems.encoders.whisper", names=(*WHISPER, *(f"{name}-30s" for name in WHISPER))),
     EncoderKind("systems.encoders.adapted", prefix="lora:"),
+    EncoderKind("systems.encoders.eager", prefix="eager:"),
     EncoderKind("systems.encoders.stacked", prefix="layers:"),
     EncoderKind("systems.encoders.text", names=("minilm",), prefix="text:", reads=True, revisions=True),
 )
