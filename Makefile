@@ -77,6 +77,7 @@ bench: $(ALL)
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/growth.py
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/stores.py
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/ratios.py
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/extraction.py
 	$(MAKE) checksums ENVIRONMENT=$(ALL)
 
 # The bundle of this commit, _build/honest-splits-<version>.zip, and a look at it as a stranger would.
