@@ -373,6 +373,14 @@ def split(
     dev: Annotated[bool, typer.Option(help="Make a dev part of each fold, too.")] = True,
     seed: Annotated[int, typer.Option(help="Seed of the folds.")] = 0,
     labels: Annotated[str, typer.Option(help="Label harmonisation, such as common4.")] = "native",
+    voices: Annotated[
+        bool,
+        typer.Option(
+            "--voices",
+            help="Divide by groups of clips that sound like one voice, in place of the names of speakers, for a corpus "
+            "that names none; by the feature set ge2e.",
+        ),
+    ] = False,
     out: Out = None,
 ) -> None:
     """Divide a corpus into folds and say how large they are; the table is for any toolkit, and for audit --folds."""
@@ -381,12 +389,18 @@ def split(
     from ser_core.data.labels import harmonise
 
     _check_out(out, clips)
-    table = harmonise(_read_own(clips).clips if _is_csv(clips) else corpora.table(clips), labels)
+    whole = _read_own(clips).clips if _is_csv(clips) else corpora.table(clips)
+    table = harmonise(whole, labels)
+    if voices:
+        from ser_core.data.audit.voices import pseudo_speakers
+
+        table = table.assign(speaker=pseudo_speakers(_voices(clips, whole).loc[table.index]))
     number = int(n_folds) if n_folds.isdecimal() else n_folds
     made = splits.make(table, protocol, n_folds=number, seed=seed, dev=dev)
+    of = "voices" if voices else "speakers"
     for fold, rows in made.groupby("fold"):
         parts = rows.join(table["speaker"], on="clip").groupby("role", sort=False)["speaker"]
-        print(f"fold {fold}:", "; ".join(f"{role} {len(who)} clips, {who.nunique()} speakers" for role, who in parts))
+        print(f"fold {fold}:", "; ".join(f"{role} {len(who)} clips, {who.nunique()} {of}" for role, who in parts))
     for line in (*made.attrs["notes"], *made.attrs["refused"]):
         _note(line)
     if out:
@@ -492,7 +506,7 @@ def transcribe(
         str | None, typer.Option(help="Of these only, such as neutral,angry,sad; a sample is drawn before.")
     ] = None,
     keep: Annotated[
-        bool, typer.Option("--keep", help="Keep word errors in results/transcripts, and words where terms allow it.")
+        bool, typer.Option("--keep", help="Keep languages and word errors in results/transcripts, words where allowed.")
     ] = False,
     folder: Folder = None,
     download: Annotated[bool, typer.Option("--download", help="Download a model that is not there.")] = False,

@@ -202,6 +202,23 @@ def test_audit_of_a_csv_listens_to_it(ser, monkeypatch, tmp_path):
     assert done.code == 0 and re.search(r"voice \d\.\d{3}", done.out)
 
 
+def test_split_by_voices_needs_no_names(ser, monkeypatch, tmp_path):
+    done = ser("split", "emodb", "--voices", "--n-folds", "3", "--out", tmp_path / "folds.csv")
+    assert done.code == 0, done.err
+    assert re.search(r"fold 0: train \d+ clips, \d+ voices; dev \d+ clips, \d+ voices; test \d+ clips", done.out)
+    folds = pd.read_csv(tmp_path / "folds.csv")
+    groups = voices.pseudo_speakers(features.load("emodb", "ge2e"))
+    roles = folds.groupby(["fold", folds["clip"].map(groups)])["role"].nunique()
+    assert (roles == 1).all() and set(folds["clip"]) == set(groups.index)
+    named = corpora.table("emodb")
+    monkeypatch.setattr(corpora, "table", lambda name: named.assign(speaker=pd.NA))
+    again = ser("split", "emodb", "--voices", "--n-folds", "3", "--out", tmp_path / "again.csv")
+    assert again.code == 0, again.err
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "again.csv"), folds)
+    refused = ser("split", "emodb", "--n-folds", "3")
+    assert refused.code == 2 and "states no speaker" in refused.err and "ser split --voices" in refused.err
+
+
 # What is committed
 
 

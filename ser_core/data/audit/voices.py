@@ -348,7 +348,7 @@ def findings(vectors: pd.DataFrame, clips: pd.DataFrame) -> list[tuple]:
         groups = pseudo_speakers(vectors)
         detail = (
             f"{unnamed.sum()} clips have no speaker; by their voices the {len(groups)} clips fall into "
-            f"{groups.nunique()} groups, of which `ser_core.data.audit.voices.pseudo_speakers` makes pseudo-speakers"
+            f"{groups.nunique()} groups that sound like one voice; `ser split --voices` divides by them"
         )
         rows.append(("voices without a name", "note", None, detail, groups.nunique()))
     pairs = one_voice(vectors, clips["speaker"])

@@ -201,9 +201,11 @@ def _groups(clips: pd.DataFrame, column: str, k: int, state: np.random.RandomSta
 def _require(clips: pd.DataFrame, column: str) -> None:
     missing = clips[column].isna()
     if missing.any():
+        by_voice = ", or divide by voices: ser split --voices" if column == "speaker" else ""
         raise RefusalError(
             f"{_corpus(clips)} states no {column} for {missing.sum()} of {len(clips)} clips, first "
-            f"'{clips.index[missing][0]}'; a {column}-disjoint split needs it for all: fill the column, or use 'clip'"
+            f"'{clips.index[missing][0]}'; a {column}-disjoint split needs it for all: "
+            f"fill the column, or use 'clip'{by_voice}"
         )
 
 
