@@ -329,6 +329,10 @@ def test_values_from_runs_are_scikit_learns(values):
     assert min(means) <= values["law_mean"] <= max(means) and values["law_corpora"] == 3
     words = "words-controls/ravdess.speaker.cross-attention"
     assert values["words_own_points"] == pytest.approx(100 * (uar(words) - uar(f"{words}-audio")))
+    words = "whisper-words/ravdess.speaker.cross-attention"
+    assert float(values["words_whisper"].split()[0]) == pytest.approx(
+        100 * (uar(words) - uar(f"{words}-constant")), abs=0.05
+    )
     parts = [
         runs.read(f"published-splits/ravdess.khan2026-{part}.compare.svm-linear.train").predictions
         for part in ("random", "si")

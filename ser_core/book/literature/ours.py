@@ -36,8 +36,11 @@ def _words(n_resamples: int) -> Values:
     """Return what a sentence adds to a fusion on RAVDESS, and what one sentence for all adds."""
     named = {"own": ("", "-audio"), "constant": ("-constant", "-audio"), "over_constant": ("", "-constant")}
     pairs = pd.DataFrame([{"first": _WORDS + a, "second": _WORDS + b} for a, b in named.values()])
+    on_whisper = _WORDS.replace("words-controls", "whisper-words")
+    on_whisper = scoring.differences({"": (on_whisper, f"{on_whisper}-constant")}, n_resamples=n_resamples)
     found = scoring.differences(pairs, n_resamples=n_resamples)["difference"]
     values = {f"words_{name}": difference.points() for name, difference in zip(named, found, strict=True)}
+    values["words_whisper"] = on_whisper["difference"].iloc[0].points()
     values |= {f"words_{name}_points": 100 * found.iloc[at].interval.value for at, name in enumerate(named)}
     for name, variant in {"without": "-audio", "with": ""}.items():
         score = scoring.score(_WORDS + variant, "f1:neutral", n_resamples=n_resamples)
