@@ -66,17 +66,19 @@ def inputs_of(encoder):
 # Attention by products
 
 
-def test_eager_states_and_gradients_are_those_of_fused_attention(small):
-    """Lengths differ within the batch, so that both kinds of mask are compared."""
+@pytest.mark.parametrize("n", [1, len(CLIPS)])
+def test_eager_states_and_gradients_are_those_of_fused_attention(small, n):
+    """One clip has no mask; lengths differ within the batch of all."""
     plain, products = test_encoders_whisper.made(small), eager.load("whisper-tiny.en")
     found = {}
     for encoder in (plain, products):
         encoder.freeze(1)
-        states = encoder(*pad(inputs_of(encoder)))
+        states = encoder(*pad(inputs_of(encoder)[:n]))
         (states.states[-1][states.mask] ** 2).mean().backward()
         gradients = [each.grad for each in encoder.parameters() if each.requires_grad]
         found[encoder.name] = [*(state[states.mask] for state in states.states), *gradients]
-    assert products.name == "eager:whisper-tiny.en" and products.model.config._attn_implementation != "sdpa"
+    assert products.name == "eager:whisper-tiny.en" and products.model.config._attn_implementation == "eager-masked"
+    assert plain.model.config._attn_implementation == "sdpa"
     for one, other in zip(*found.values(), strict=True):
         torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-4)
 
@@ -180,7 +182,7 @@ def test_the_rank_is_that_of_the_literature():
     assert (RANK, SCALE * RANK) == (8, 16)
 
 
-@pytest.mark.parametrize("prefix", ["lora:", "layers:"])
+@pytest.mark.parametrize("prefix", ["lora:", "layers:", "eager:"])
 @pytest.mark.parametrize("name", ["byol-s", "facebook/wav2vec2-base", "whisper-large", ""])
 def test_only_whisper_stands_behind_a_prefix(prefix, name):
     with pytest.raises(SerError, match=f"^{prefix}{name}: only Whisper stands behind '{prefix}', as one of .*base"):
