@@ -228,7 +228,7 @@ def heard_path(corpus: str, model: str) -> Path:
 
 
 def heard(corpus: str, model: str = "whisper-base") -> pd.DataFrame:
-    """Return what Whisper heard of a corpus, or of a sample of its clips, with its word errors.
+    """Return what is kept of what Whisper heard in a corpus, or in a sample of its clips.
 
     It is made by ``ser transcribe CORPUS --model FILE --keep``, see `ser_core.systems.transcription.keep`.
 
@@ -237,16 +237,16 @@ def heard(corpus: str, model: str = "whisper-base") -> pd.DataFrame:
         model: The model that heard it.
 
     Returns:
-        Indexed by clip: ``language``, as detected; ``no_speech_prob``; ``avg_logprob``; ``status``; ``words`` that are
-        read, ``errors`` and their kinds; and ``transcript``, where the corpus's terms allow it.
+        Indexed by clip: ``language``, as detected; ``no_speech_prob``; ``avg_logprob``; ``status``; where the corpus
+        says what is read, ``words``, ``errors`` and their kinds; and ``transcript``, where its terms allow it.
 
     Raises:
         SerError: If nothing is kept.
 
     Examples:
-        >>> heard("urdu")
+        >>> heard("meld")
         Traceback (most recent call last):
-        ser_core.errors.SerError: urdu: nothing is kept of what whisper-base hears; see ser transcribe --keep
+        ser_core.errors.SerError: meld: nothing is kept of what whisper-base hears; see ser transcribe --keep
     """
     path = paths.stored(heard_path(corpus, model))
     if not path.is_file():
@@ -276,15 +276,15 @@ def why_unheard(corpus: str, clips: pd.DataFrame) -> str | None:
     """Return why the words that Whisper heard cannot be had for all clips of a corpus, or None if they can.
 
     Examples:
-        >>> why_unheard("urdu", corpora.table("urdu"))
-        'urdu: nothing is kept of what whisper-base hears; see ser transcribe --keep'
+        >>> why_unheard("meld", corpora.table("meld"))
+        'meld: nothing is kept of what whisper-base hears; see ser transcribe --keep'
     """
     try:
         found = heard(corpus)
     except SerError as error:
         return str(error)
     if "transcript" not in found:
-        return f"{corpus}: its terms do not allow to keep the words, only how many are wrong"
+        return f"{corpus}: of what was heard in it, the words are not kept"
     absent = clips.index.difference(found.index)
     return (
         f"{corpus}: only {len(found)} of {len(clips)} clips are transcribed, {absent[0]} is not"
