@@ -392,6 +392,8 @@ def split(
     whole = _read_own(clips).clips if _is_csv(clips) else corpora.table(clips)
     table = harmonise(whole, labels)
     if voices:
+        if protocol != "speaker":
+            raise SerError(f"--voices stands in for the names of speakers, by which '{protocol}' does not divide alone")
         from ser_core.data.audit.voices import pseudo_speakers
 
         table = table.assign(speaker=pseudo_speakers(_voices(clips, whole).loc[table.index]))

@@ -137,7 +137,7 @@ def test_published_figures_stand_in_one_row_a_study():
 
 def test_sizes_of_published_encoders_are_those_of_their_configurations():
     import torch
-    from transformers import AutoModel, HubertConfig, Wav2Vec2Config, WavLMConfig
+    from transformers import AutoModel, HubertConfig, Wav2Vec2Config, WavLMConfig, WhisperConfig, WhisperModel
 
     large = {"hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16, "intermediate_size": 4096}
     xls = large | {"feat_extract_norm": "layer", "do_stable_layer_norm": True, "conv_bias": True}
@@ -148,6 +148,11 @@ def test_sizes_of_published_encoders_are_those_of_their_configurations():
         "WavLM large": WavLMConfig(**large, feat_extract_norm="layer", do_stable_layer_norm=True),
         "XLS-R 300M": Wav2Vec2Config(**xls),
     }
+    whispers = {"Whisper base": (512, 6, 8), "Whisper tiny.en": (384, 4, 6)}
     with torch.device("meta"):
         sizes = {name: AutoModel.from_config(config).num_parameters() for name, config in made.items()}
+    for name, (width, layers, heads) in whispers.items():
+        shape = {"d_model": width, "encoder_layers": layers, "encoder_attention_heads": heads, "decoder_layers": 1}
+        model = WhisperModel(WhisperConfig(**shape, encoder_ffn_dim=4 * width, decoder_attention_heads=heads))
+        sizes[f"{name}, encoder"] = model.encoder.num_parameters()
     assert sizes == literature.encoder_sizes()

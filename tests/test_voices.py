@@ -217,6 +217,8 @@ def test_split_by_voices_needs_no_names(ser, monkeypatch, tmp_path):
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "again.csv"), folds)
     refused = ser("split", "emodb", "--n-folds", "3")
     assert refused.code == 2 and "states no speaker" in refused.err and "ser split --voices" in refused.err
+    refused = ser("split", "emodb", "--voices", "--protocol", "clip")
+    assert (refused.code, refused.err.count("\n")) == (2, 1) and "in for the names of speakers" in refused.err
 
 
 # What is committed

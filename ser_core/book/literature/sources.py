@@ -81,7 +81,7 @@ def published(path: Path | None = None) -> pd.DataFrame:
 
 
 def encoder_sizes() -> dict[str, int]:
-    """Return the number of parameters of the encoders that published studies use, from ``book/encoders.yaml``.
+    """Return the number of parameters of encoders, published ones and Whisper's, from ``book/encoders.yaml``.
 
     Examples:
         >>> encoder_sizes()["WavLM large"]
