@@ -1,3 +1,4 @@
+import gc
 import os
 import sys
 from collections import namedtuple
@@ -19,6 +20,12 @@ def pytest_collection_modifyitems(config, items):
         for name in {name for marker in item.iter_markers("needs_fetched") for name in marker.args}:
             if weights.find(name) is None:
                 item.add_marker(pytest.mark.skip(reason=f"not there; get it by: ser weights get {name}"))
+
+
+def pytest_collection_finish():
+    """Take modules and tests out of garbage collection: they stay, and each training forces a full one."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from ser_core import paths
 from ser_core.data import corpora, labels, splits
 from ser_core.errors import SerError
 from ser_core.evaluation import metrics
-from ser_core.experiments import configuration, keys, runs, specs
+from ser_core.experiments import configuration, fold, keys, runs, specs
 from ser_core.experiments.fitting import late_fusion
 from ser_core.experiments.fold import division
 from ser_core.systems import features
@@ -21,11 +21,26 @@ INFOS = {name: json.loads(path.read_text()) for name, path in zip(NAMES, FILES, 
 CELLS = {name: specs.read(info["cell"]) for name, info in INFOS.items()}
 # Runs of the same corpus and divisions stand side by side, so that these are read and made once.
 NAMES.sort(key=lambda name: (CELLS[name].corpus, CELLS[name].protocol, INFOS[name]["divisions"]))
-# Too long for one sitting: its Runs are committed as they are made, and no page reads them before all are.
-UNDER_WAY = {"whisper-finetuning"}
+# Not run for their cost, which notebooks/93_confirmation.md says.
+NOT_RUN = {
+    "whisper-finetuning": {
+        "banglaser.speaker.last",
+        *(f"{corpus}.speaker.{net}" for corpus in ("ravdess", "emodb", "banglaser") for net in ("low-rank", "all")),
+    }
+}
 # What was predicted beside the test parts is kept of these.
 NETWORKS = [name for name, cell in CELLS.items() if isinstance(cell, specs.NetworkSystem)]
 FUSIONS = [name for name, cell in CELLS.items() if isinstance(cell, specs.LateFusion)]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def every_division_is_kept():
+    """All Runs have twice as many divisions as a process keeps, so that each test would make them again."""
+    kept = functools.cache(fold.divide.__wrapped__)
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (fold, keys, configuration):
+            patch.setattr(module, "divide", kept)
+        yield
 
 
 @functools.cache
@@ -143,10 +158,8 @@ def test_experiment_is_complete_and_nothing_else_is_there(experiment):
     committed = {
         cell.folder: cell for cell in loaded.systems if not set(corpora.parts(cell.corpus)) & set(corpora.ABSENT)
     }
-    if experiment in UNDER_WAY:
-        assert made < set(committed), "no longer under way: take it from the list"
-    else:
-        assert made == set(committed)
+    missing = NOT_RUN.get(experiment, set())
+    assert missing <= set(committed) and made == set(committed) - missing
     for folder in made:
         assert CELLS[f"{experiment}/{folder}"] == committed[folder]
 
@@ -230,12 +243,6 @@ def test_speakers_are_named_among_those_of_their_test_part(name):
         clips = clips_of(cell.corpus, cell.labels)
         assert table["truth"].tolist() == clips.loc[table["clip"], "speaker"].tolist()
         tested = run.predictions.groupby(["seed", "fold"])["clip"].agg(set)
-        for fold, rows in table.groupby(["seed", "fold"]):
-            assert set(rows["clip"]) == tested[fold]
+        for at, rows in table.groupby(["seed", "fold"]):
+            assert set(rows["clip"]) == tested[at]
             assert set(rows["prediction"]) <= set(rows["truth"])
-
-
-@pytest.mark.parametrize("experiment", sorted(UNDER_WAY))
-def test_no_chapter_reads_an_experiment_that_is_under_way(experiment):
-    chapters = paths.repository().glob("notebooks/[0-9]*.md")
-    assert [path.name for path in chapters if f"results/runs/{experiment}\n" in path.read_text()] == []

@@ -24,10 +24,10 @@ def unnoticed(cell, fit, monkeypatch):
     executed, given = set(), {}
 
     def profile(frame, event, _):
-        path = Path(frame.f_code.co_filename)
+        name = frame.f_code.co_filename
         # The bodies of modules and classes, which an import executes, are not optimised.
-        if event == "call" and ROOT in path.parents and frame.f_code.co_flags & inspect.CO_OPTIMIZED:
-            parts = path.relative_to(ROOT).with_suffix("").parts
+        if event == "call" and name.startswith(f"{ROOT}/") and frame.f_code.co_flags & inspect.CO_OPTIMIZED:
+            parts = Path(name).relative_to(ROOT).with_suffix("").parts
             module = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
             executed.add((module, frame.f_code.co_qualname.split(".<locals>")[0]))
 
