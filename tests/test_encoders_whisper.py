@@ -182,7 +182,7 @@ def test_columns_are_layer_beside_layer(small, folder):
     names = whisper.columns("whisper-base", "statistics")
     assert names[0] == "layer0_000" and names[512] == "layer0_deviation000" and names[1024] == "layer1_000"
     for name in ("whisper-base", "whisper-tiny.en"):
-        for ending, kinds in (("", 1), ("-statistics", 2), ("-30s", 1)):
+        for ending, kinds in (("", 1), ("-statistics", 2), ("-30s", 1), ("-trimmed", 1)):
             n_layers, dim = whisper.SHAPES[name]
             assert len(set(features.columns(name + ending))) == n_layers * dim * kinds
 
@@ -207,6 +207,19 @@ def test_silence_and_the_shortest_clips_have_vectors(small, padded):
     found = vectors(odd, pooling="statistics", padded=padded)
     assert np.isfinite(found).all()
     assert np.isfinite(vectors([np.zeros(1, "float32")], rate=48_000, padded=padded)).all()
+
+
+def test_silence_at_both_ends_is_cut_but_a_clip_of_silence_stays_whole(small):
+    quiet, said = np.zeros(RATE, "float32"), CLIPS[1]
+    around = np.concatenate([quiet, said, quiet])
+    heard = audio.trim_silence(around, RATE)
+    assert abs(len(heard) - len(said)) <= 0.05 * RATE
+    found = vectors([around, quiet], trimmed=True)
+    np.testing.assert_array_equal(found, vectors([heard, quiet]))
+    assert np.abs(found[0] - vectors([around])[0]).max() > 0.1
+    assert features.get("whisper-base-trimmed").parameters == features.get("whisper-base").parameters | {
+        "trimmed": True
+    }
 
 
 def test_another_rate_is_resampled(small):

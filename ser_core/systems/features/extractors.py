@@ -118,19 +118,20 @@ def _lite0(name: str) -> Extractor:
 
 def _whisper(model: str, title: str) -> Iterator[Extractor]:
     """Yield the feature sets of one of Whisper's encoders."""
-    for ending, more, pooling, padded in (
-        ("", "", "mean", False),
-        ("-statistics", ", mean and deviation", "statistics", False),
-        ("-30s", ", filled up to 30 s", "mean", True),
+    for ending, more, pooling, padded, trimmed in (
+        ("", "", "mean", False, False),
+        ("-statistics", ", mean and deviation", "statistics", False, False),
+        ("-30s", ", filled up to 30 s", "mean", True, False),
+        ("-trimmed", ", silence at both ends cut", "mean", False, True),
     ):
         yield Extractor(
             name=model + ending,
             title=f"{title}, all layers{more}",
             short=title + more,
             version=1,
-            parameters=whisper.parameters(model, pooling, padded),
+            parameters=whisper.parameters(model, pooling, padded, trimmed),
             packages=("torch", "transformers"),
-            function=functools.partial(whisper.embed, model=model, pooling=pooling, padded=padded),
+            function=functools.partial(whisper.embed, model=model, pooling=pooling, padded=padded, trimmed=trimmed),
             names=whisper.columns(model, pooling),
             committed=model + ending == "whisper-base",
             together=True,

@@ -32,17 +32,18 @@ def columns(model: str, pooling: str) -> tuple[str, ...]:
     return tuple(f"layer{layer}_{kind}{i:03}" for layer in range(n_layers) for kind in kinds for i in range(dim))
 
 
-def parameters(model: str, pooling: str, padded: bool) -> dict:
+def parameters(model: str, pooling: str, padded: bool, trimmed: bool) -> dict:
     """Return what fixes the values.
 
     Args:
         model: A key of `SHAPES`.
         pooling: ``mean`` or ``statistics``.
         padded: Whether clips are filled up to 30 s.
+        trimmed: Whether the silence at both ends is cut.
     """
     return {
         "sample_rate": RATE,
-        "trimmed": False,
+        "trimmed": trimmed,
         "input": f"{WINDOW_S} s" if padded else "own length",
         "window_s": WINDOW_S,
         "pooling": pooling,
@@ -61,7 +62,12 @@ def _encoder(name: str):
 
 
 def embed(
-    clips: Sequence[tuple[np.ndarray, int]], *, model: str, pooling: str = "mean", padded: bool = False
+    clips: Sequence[tuple[np.ndarray, int]],
+    *,
+    model: str,
+    pooling: str = "mean",
+    padded: bool = False,
+    trimmed: bool = False,
 ) -> np.ndarray:
     """Return the pooled states of all layers for each clip, whatever stands beside it.
 
@@ -72,6 +78,8 @@ def embed(
         model: A key of `SHAPES`.
         pooling: ``mean``, or ``statistics`` for mean and standard deviation.
         padded: Fill each clip up to 30 s by silence, as in Whisper's training; pooled are the clip's own frames.
+        trimmed: Cut the silence at both ends, see `ser_core.data.audio.trim_silence`, as networks do that are given
+            ``trim: true``; a clip of silence alone stays whole.
 
     Returns:
         float32, shape (n_clips, n_columns), see `columns`.
@@ -85,7 +93,11 @@ def embed(
     from ser_core.systems.features.batches import embed as pooled
 
     encoder = _encoder(model + (PADDED if padded else ""))
-    windows = [_windows(audio.resample(samples, rate, RATE)) for samples, rate in clips]
+    heard = [audio.resample(samples, rate, RATE) for samples, rate in clips]
+    if trimmed:
+        spoken = [audio.trim_silence(samples, RATE) for samples in heard]
+        heard = [part if len(part) else samples for part, samples in zip(spoken, heard, strict=True)]
+    windows = [_windows(samples) for samples in heard]
     inputs = [encoder.prepare(window) for clip in windows for window in clip]
     vectors = pooled(encoder, inputs, pooling=pooling, layer=None, precision="fp32")
     starts = np.cumsum([0, *map(len, windows)])
