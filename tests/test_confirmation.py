@@ -116,3 +116,18 @@ def test_the_settings_are_those_that_dev_speakers_chose():
     middle = scores["last-two-1e-4"]
     assert tuned["recipe"]["epochs"] == (16 if scores["last-two-epochs"] > middle else 8)
     assert tuned["recipe"]["dropout"] == (0.3 if scores["last-two-dropout"] > middle else 0.1)
+
+
+def test_heads_on_frozen_layers_have_the_rate_that_dev_speakers_chose():
+    tried, taken = content("whisper-head-rates"), content("whisper-heads")
+    alike = {"freeze", "trim", "precision", "batch_size", "dropout", "epochs", "patience"}
+    assert all(tried["recipe"][key] == taken["recipe"][key] for key in alike)
+    for part in ("mean", "attention"):
+        rates = {}
+        for name, settings in tried["networks"].items():
+            if name.startswith(f"{part}-"):
+                folds = runs.info(f"whisper-head-rates/ravdess.speaker.{name}")["folds"]
+                dev = np.mean([max(epoch["dev_uar"] for epoch in fold["curve"]) for fold in folds])
+                rates[settings["head_learning_rate"]] = -dev
+        assert len(rates) == 3
+        assert taken["recipe"]["head_learning_rate"] == min(rates, key=lambda rate: (rates[rate], rate))
