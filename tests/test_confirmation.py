@@ -101,18 +101,23 @@ def test_the_exploration_hears_tiny_en_on_ravdess_and_changes_rates_epochs_and_d
         assert there["freeze"] - here.get("freeze", 0) == (2 if part.startswith("last") else 0)
 
 
+def dev_uar(run):
+    """The mean over folds of the best epoch's dev UAR."""
+    return np.mean([max(epoch["dev_uar"] for epoch in fold["curve"]) for fold in runs.info(run)["folds"]])
+
+
+def best_rate(scores):
+    """The rate with the highest score, of several the smallest."""
+    return min(scores, key=lambda rate: (-scores[rate], rate))
+
+
 def test_the_settings_are_those_that_dev_speakers_chose():
     explored, tuned = content("whisper-tiny-exploration")["networks"], content("whisper-finetuning")
-    scores = {}
-    for name in explored:
-        folds = runs.info(f"whisper-tiny-exploration/ravdess.speaker.{name}")["folds"]
-        scores[name] = np.mean([max(epoch["dev_uar"] for epoch in fold["curve"]) for fold in folds])
+    scores = {name: dev_uar(f"whisper-tiny-exploration/ravdess.speaker.{name}") for name in explored}
     for part, settings in tuned["networks"].items():
-        rates = {
-            explored[name]["learning_rate"]: -scores[name] for name in explored if re.fullmatch(rf"{part}-\de-\d", name)
-        }
-        assert len(rates) == 3
-        assert settings["learning_rate"] == min(rates, key=lambda rate: (rates[rate], rate))
+        names = [name for name in explored if re.fullmatch(rf"{part}-\de-\d", name)]
+        rates = {explored[name]["learning_rate"]: scores[name] for name in names}
+        assert len(rates) == 3 and settings["learning_rate"] == best_rate(rates)
     middle = scores["last-two-1e-4"]
     assert tuned["recipe"]["epochs"] == (16 if scores["last-two-epochs"] > middle else 8)
     assert tuned["recipe"]["dropout"] == (0.3 if scores["last-two-dropout"] > middle else 0.1)
@@ -123,11 +128,9 @@ def test_heads_on_frozen_layers_have_the_rate_that_dev_speakers_chose():
     alike = {"freeze", "trim", "precision", "batch_size", "dropout", "epochs", "patience"}
     assert all(tried["recipe"][key] == taken["recipe"][key] for key in alike)
     for part in ("mean", "attention"):
-        rates = {}
-        for name, settings in tried["networks"].items():
-            if name.startswith(f"{part}-"):
-                folds = runs.info(f"whisper-head-rates/ravdess.speaker.{name}")["folds"]
-                dev = np.mean([max(epoch["dev_uar"] for epoch in fold["curve"]) for fold in folds])
-                rates[settings["head_learning_rate"]] = -dev
-        assert len(rates) == 3
-        assert taken["recipe"]["head_learning_rate"] == min(rates, key=lambda rate: (rates[rate], rate))
+        rates = {
+            settings["head_learning_rate"]: dev_uar(f"whisper-head-rates/ravdess.speaker.{name}")
+            for name, settings in tried["networks"].items()
+            if name.startswith(f"{part}-")
+        }
+        assert len(rates) == 3 and taken["recipe"]["head_learning_rate"] == best_rate(rates)

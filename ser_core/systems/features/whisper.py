@@ -79,7 +79,7 @@ def embed(
         pooling: ``mean``, or ``statistics`` for mean and standard deviation.
         padded: Fill each clip up to 30 s by silence, as in Whisper's training; pooled are the clip's own frames.
         trimmed: Cut the silence at both ends, see `ser_core.data.audio.trim_silence`, as networks do that are given
-            ``trim: true``; a clip of silence alone stays whole.
+            ``trim: true``.
 
     Returns:
         float32, shape (n_clips, n_columns), see `columns`.
@@ -95,8 +95,7 @@ def embed(
     encoder = _encoder(model + (PADDED if padded else ""))
     heard = [audio.resample(samples, rate, RATE) for samples, rate in clips]
     if trimmed:
-        spoken = [audio.trim_silence(samples, RATE) for samples in heard]
-        heard = [part if len(part) else samples for part, samples in zip(spoken, heard, strict=True)]
+        heard = [audio.trim_silence(samples, RATE) for samples in heard]
     windows = [_windows(samples) for samples in heard]
     inputs = [encoder.prepare(window) for clip in windows for window in clip]
     vectors = pooled(encoder, inputs, pooling=pooling, layer=None, precision="fp32")
