@@ -33,6 +33,7 @@ SYSTEMS = {
     "adapted": network(encoder="lora:whisper-base"),
     "eager": network(encoder="eager:whisper-base"),
     "stacked": network(encoder="layers:whisper-base"),
+    "lower": network(encoder="first-4:whisper-base"),
     "concat": network(text="minilm"),
     "attention": network(text="minilm", fusion="cross-attention"),
     "mean": LateFusion("urdu", "speaker", "x", ("a/b", "c/d"), "mean", True, "native", 4, (0,)),
@@ -69,7 +70,7 @@ def before():
     return {name: keys.code_of(cell) for name, cell in SYSTEMS.items()}
 
 
-WHISPERS = {"whisper", "adapted", "eager", "stacked"}
+WHISPERS = {"whisper", "adapted", "eager", "stacked", "lower"}
 NETWORKS = {"byol", "augmented", "image", "hub", "concat", "attention"} | WHISPERS
 READING = {"concat", "attention"}
 FITTED = {"logreg", "knn", "layer", "weighted"}
@@ -106,8 +107,9 @@ FUSED = {"mean", "weighted"}
         ("systems.encoders.base", "RATE = 16_000", "RATE = 8_000", NETWORKS),
         ("systems.encoders.byol", "N_MELS = 64", "N_MELS = 32", NETWORKS - {"image", "hub"} - WHISPERS),
         ("systems.encoders.adapted", "RANK = 8", "RANK = 4", {"adapted"}),
-        ("systems.encoders.eager", "dtype=torch.float32", "dtype=torch.float64", {"eager"}),
+        ("systems.encoders.eager", "dtype=torch.float32", "dtype=torch.float64", {"eager", "lower"}),
         ("systems.encoders.stacked", "hidden.unbind(2)", "hidden.unbind(1)", {"stacked"}),
+        ("systems.encoders.lower", "torch.where(deviation > 0", "torch.where(deviation > 1", {"lower"}),
         ("systems.encoders.hub.whisper", "if i == self.n_layers - 1", "if i == self.n_layers", WHISPERS | {"hub"}),
         ("systems.precision", 'return "bf16" if', 'return "fp32" if', {"whisper"}),
         ("systems.encoders.spectrogram", "BLOCK = RATE", "BLOCK = 2 * RATE", {"image"}),

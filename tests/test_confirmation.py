@@ -17,7 +17,7 @@ PAGE = (ROOT / "book/confirmation.md").read_text()
 LATER = {"whisper-finetuning", "whisper-tiny-exploration"}
 LATER |= {"whisper-heads", "whisper-late-fusion", "whisper-words-controls", "whisper-words-heard"}
 LATER |= {"whisper-khan", "whisper-khan-probe", "whisper-frozen-head", "whisper-head-rates", "whisper-probe-trimmed"}
-LATER |= {"whisper-few", "whisper-pairs-scaled", "whisper-tiny-transfer"}
+LATER |= {"whisper-lower-rates", "whisper-few", "whisper-pairs-scaled", "whisper-tiny-transfer"}
 LATER |= {"whisper-transfer-layers", "whisper-transfer-scaled"}
 NAMES = sorted({path.stem for path in ROOT.glob("experiments/whisper-*.yaml")} - LATER | {"byol-english"})
 
