@@ -25,6 +25,7 @@ from ser_core.experiments.fold import divide
 from ser_core.systems import encoders, precision
 from ser_core.systems.encoders import eager, pad, whisper
 from ser_core.systems.encoders.adapted import RANK, SCALE, AdaptedEncoder
+from ser_core.systems.encoders.hub.whisper import OwnLengthWhisper, WhisperEncoder
 from ser_core.systems.encoders.stacked import StackedEncoder
 from ser_core.systems.networks import SpeechClassifier
 from ser_core.systems.settings import Recipe
@@ -183,7 +184,7 @@ def test_the_rank_is_that_of_the_literature():
     assert (RANK, SCALE * RANK) == (8, 16)
 
 
-@pytest.mark.parametrize("prefix", ["lora:", "layers:", "eager:", "first-2:"])
+@pytest.mark.parametrize("prefix", ["lora:", "layers:", "eager:", "lower:2:"])
 @pytest.mark.parametrize("name", ["byol-s", "facebook/wav2vec2-base", "whisper-large", ""])
 def test_only_whisper_stands_behind_a_prefix(prefix, name):
     with pytest.raises(SerError, match=f"^{prefix}{name}: only Whisper stands behind '{prefix}', as one of .*base"):
@@ -243,20 +244,21 @@ def test_learnt_weights_and_attention_are_those_of_numpy_whatever_else_is_in_the
 @pytest.mark.parametrize("n", [1, 2, 3])
 def test_lower_layers_are_those_of_the_whole_encoder(small, n):
     """The last of them as it is before Whisper's own norm, and before any scaling; attention is by products."""
-    whole, lower = test_encoders_whisper.made(small), encoders.load(f"first-{n}:whisper-tiny.en")
+    whole, lower = test_encoders_whisper.made(small), encoders.load(f"lower:{n}:whisper-tiny.en")
     batch = pad(inputs_of(whole))
     with torch.no_grad():
         expected, found = whole(*batch), lower(*batch)
-    assert lower.name == f"first-{n}:whisper-tiny.en" and len(found.states) == len(lower.blocks) == 1 + n
-    if n == 3:
-        found = dataclasses.replace(found, states=(*found.states[:-1], whole.model.layer_norm(found.states[-1])))
-    for one, other in zip(found.states, expected.states[: 1 + n], strict=True):
-        torch.testing.assert_close(one[found.mask], other[expected.mask], atol=1e-5, rtol=1e-4)
+    assert lower.name == f"lower:{n}:whisper-tiny.en" and len(lower.blocks) == 1 + n
+    assert len(found.states) == lower.n_layers == 1
+    last = whole.model.layer_norm(found.states[0]) if n == 3 else found.states[0]
+    torch.testing.assert_close(last[found.mask], expected.states[n][expected.mask], atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize(("frozen", "k"), [(0, 0), (2, 0), (2, 2), (3, 3)])
-def test_states_are_scaled_as_scikit_learn_scales_clip_means(small, frozen, k):
-    lower = encoders.load("first-2:whisper-base")
+@pytest.mark.parametrize("kind", [OwnLengthWhisper, WhisperEncoder])
+def test_states_are_scaled_as_scikit_learn_scales_clip_means(small, monkeypatch, frozen, k, kind):
+    monkeypatch.setattr(whisper, "load", lambda name: test_encoders_whisper.made(small, kind))
+    lower = encoders.load("lower:2:whisper-base")
     lower.freeze(frozen)
     spectrograms = inputs_of(lower)
     with torch.no_grad():
@@ -270,14 +272,11 @@ def test_states_are_scaled_as_scikit_learn_scales_clip_means(small, frozen, k):
         frames = zip(encoded.states[-1], encoded.lengths.tolist(), strict=True)
         return np.stack([state[:size].numpy().mean(0) for state, size in frames])
 
-    expected = StandardScaler().fit_transform(means(before))
-    np.testing.assert_allclose(means(after), expected, atol=2e-3)
-    for one, other in zip(after.states[k:-1], before.states[k:-1], strict=True):
-        torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)
+    np.testing.assert_allclose(means(after), StandardScaler().fit_transform(means(before)), atol=2e-3)
 
 
 def test_a_value_that_never_changes_is_only_centred(small):
-    lower = encoders.load("first-1:whisper-base")
+    lower = encoders.load("lower:1:whisper-base")
     spectrograms = inputs_of(lower)
     lower.calibrate(spectrograms[:1])
     with torch.no_grad():
@@ -285,14 +284,26 @@ def test_a_value_that_never_changes_is_only_centred(small):
     assert torch.equal(lower.deviation, torch.ones(lower.dim)) and found.mean(1).abs().max() < 1e-4
 
 
+@pytest.mark.parametrize("layers", ["weighted", 0])
+def test_lower_layers_have_one_layer_whatever_is_kept(small, monkeypatch, layers):
+    settings = {"encoder": "lower:2:whisper-base", "freeze": 2, "layers": layers}
+    kept, _ = fit(**settings)
+    monkeypatch.setattr(network, "_cached", lambda recipe, encoder: 0)
+    anew, _ = fit(**settings)
+    np.testing.assert_allclose(kept["test"]["p_sad"], anew["test"]["p_sad"], atol=2e-3)
+    with pytest.raises(SerError, match="^no layer '1'; expected 'last', 'weighted', or a number below 1$"):
+        fit(**settings | {"layers": 1})
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("first-four:whisper-base", "'four' is no number of layers; write 'first-4:whisper-base'"),
-        ("first-:whisper-base", "'' is no number of layers; write 'first-4:whisper-base'"),
-        ("first-", "'' is no number of layers; write 'first-4:whisper-base'"),
-        ("first-0:whisper-base", "keeps 0 layers, but tiny has 3; keep 1 to 3"),
-        ("first-9:whisper-base", "keeps 9 layers, but tiny has 3; keep 1 to 3"),
+        ("lower:four:whisper-base", "'four' is no number of layers; write 'lower:4:whisper-base'"),
+        ("lower::whisper-base", "'' is no number of layers; write 'lower:4:whisper-base'"),
+        ("lower:", "'' is no number of layers; write 'lower:4:whisper-base'"),
+        ("lower:04:whisper-base", "'04' is no number of layers; write 'lower:4:whisper-base'"),
+        ("lower:0:whisper-base", "keeps 0 layers, but tiny has 3; keep 1 to 3"),
+        ("lower:9:whisper-base", "keeps 9 layers, but tiny has 3; keep 1 to 3"),
     ],
 )
 def test_layers_that_cannot_be_kept_are_refused(small, name, message):
@@ -326,7 +337,7 @@ def test_a_run_of_adapters_goes_the_whole_way(small, write):
         LORA,
         {"encoder": "layers:whisper-base", "freeze": "all", "layers": "weighted", "pooling": "attention"},
         {"encoder": "whisper-base", "freeze": 2},
-        {"encoder": "first-2:whisper-base", "freeze": 1},
+        {"encoder": "lower:2:whisper-base", "freeze": 1},
     ],
 )
 def test_the_same_seed_gives_the_same_predictions_and_another_others(small, settings):
@@ -356,7 +367,7 @@ def test_training_moves_the_adapters_and_nothing_else_of_the_encoder(small, monk
     assert moved and moved == {name for name in found.before if "lora_" in name}
 
 
-@pytest.mark.parametrize("settings", [LORA, {"encoder": "first-2:whisper-base", "freeze": 2}])
+@pytest.mark.parametrize("settings", [LORA, {"encoder": "lower:2:whisper-base", "freeze": 2}])
 def test_what_is_kept_of_frozen_blocks_changes_no_result(small, monkeypatch, settings):
     kept, _ = fit(**settings)
     monkeypatch.setattr(network, "_cached", lambda recipe, encoder: 0)
@@ -390,7 +401,7 @@ def test_adapters_go_on_where_they_were_stopped(small, tmp_path, monkeypatch):
 
 def test_no_code_that_a_fold_executes_goes_unnoticed(small, monkeypatch):
     stacked = {"encoder": "layers:whisper-base", "freeze": "all", "layers": "weighted"}
-    for settings in (LORA, stacked, {"encoder": "first-2:whisper-base", "freeze": 1}):
+    for settings in (LORA, stacked, {"encoder": "lower:2:whisper-base", "freeze": 1}):
         trained = test_training.cell(**QUICK | {"epochs": 1} | settings)
         # The encoder's reader is the test's own.
         missed = unnoticed(trained, test_training.fold_of(trained), monkeypatch)

@@ -33,7 +33,7 @@ ENCODERS = (
     EncoderKind("systems.encoders.adapted", prefix="lora:"),
     EncoderKind("systems.encoders.eager", prefix="eager:"),
     EncoderKind("systems.encoders.stacked", prefix="layers:"),
-    EncoderKind("systems.encoders.lower", prefix="first-"),
+    EncoderKind("systems.encoders.lower", prefix="lower:"),
     EncoderKind("systems.encoders.text", names=("minilm",), prefix="text:", reads=True, revisions=True),
 )
 """The kinds of encoders that have names of their own; the first that a name fits is meant."""

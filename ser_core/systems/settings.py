@@ -173,7 +173,7 @@ class Recipe:
     Attributes:
         encoder: ``byol-s``, a spectrogram network, ``whisper-base`` or ``whisper-tiny.en``, a Hub id or a local folder;
             ``lora:`` before Whisper's name to train adapters of low rank in place of its weights, ``eager:`` for
-            attention by matrix products, ``layers:`` to keep what all its frozen layers say, ``first-4:`` for its lower
+            attention by matrix products, ``layers:`` to keep what all its frozen layers say, ``lower:4:`` for its lower
             four layers alone; ``minilm`` or ``text:`` with a Hub id or folder for a network that reads what is said
             and hears nothing; see `ser_core.systems.encoders.load`.
         revision: Commit of a Hub id.

@@ -15,7 +15,7 @@ def load(name: str, *, revision: str | None = None) -> Encoder:
     Args:
         name: ``byol-s``; a spectrogram network, such as ``vgg16-mel`` or ``lite0-mel``; ``whisper-base`` or
             ``whisper-tiny.en``, with ``-30s`` behind it or not, see `ser_core.systems.encoders.whisper.load`;
-            ``lora:``, ``eager:``, ``layers:`` or ``first-4:`` before one of these, see
+            ``lora:``, ``eager:``, ``layers:`` or ``lower:4:`` before one of these, see
             `ser_core.systems.encoders.adapted`, `ser_core.systems.encoders.eager`,
             `ser_core.systems.encoders.stacked` and `ser_core.systems.encoders.lower`; a Hub id or folder of a speech
             encoder of transformers, see `ser_core.systems.encoders.hub.load`; ``minilm``; or ``text:`` with the Hub id

@@ -122,7 +122,7 @@ class Encoder(nn.Module):
         return self.suffix(inputs, lengths, 0)
 
     def calibrate(self, inputs: Sequence[torch.Tensor]) -> None:
-        """Take what standardises the inputs from the prepared clips of a training part; most encoders need nothing."""
+        """Take what standardises inputs or states from the clips of a training part; most encoders need nothing."""
 
     def freeze(self, k: int) -> None:
         """Freeze the first ``k`` blocks: no gradients, and in training mode too they act as in evaluation."""

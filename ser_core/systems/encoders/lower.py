@@ -3,10 +3,12 @@
 # The book is built without torch, whose classes stand in the annotations.
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
 import torch
+from sklearn.preprocessing import StandardScaler
 from torch import nn
 from transformers import AttentionInterface
 
@@ -19,9 +21,10 @@ from ser_core.systems.encoders.hub.whisper import WhisperEncoder
 class LowerLayers(Encoder):
     """The convolutions and first layers of Whisper, and in place of its last norm a scaling by the training part.
 
-    Whisper's norm stands behind its last layer. Below it, a few values vary up to 30 times as much as most, and a head
+    Whisper's norm stands behind its last layer. Below it, some values vary up to 30 times as much as most, and a head
     would learn from little else. So each value is standardised as before a logistic regression: by mean and deviation,
-    over the training clips, of its mean over a clip's frames. Both are taken before fine-tuning, and then stay.
+    over the training clips, of its mean over a clip's frames. Both are taken before fine-tuning, and then stay fixed.
+    Of the layers only the last one's states are given.
 
     Args:
         name: Name to bear.
@@ -31,6 +34,8 @@ class LowerLayers(Encoder):
     Raises:
         SerError: If it has fewer layers.
     """
+
+    n_layers = 1
 
     def __init__(self, name: str, encoder: WhisperEncoder, n: int):
         """Take the upper layers off."""
@@ -42,8 +47,9 @@ class LowerLayers(Encoder):
         encoder.model.layer_norm = nn.Identity()
         encoder.n_layers = 1 + n
         self.name, self.encoder = name, encoder
-        self.dim, self.n_layers, self.initialisation = encoder.dim, encoder.n_layers, encoder.initialisation
-        self.front = encoder.front
+        self.dim, self.initialisation = encoder.dim, encoder.initialisation
+        # All blocks may be run before the state of the only layer is lost.
+        self.front = len(self.blocks)
         self.register_buffer("mean", torch.zeros(self.dim))
         self.register_buffer("deviation", torch.ones(self.dim))
 
@@ -62,15 +68,16 @@ class LowerLayers(Encoder):
         Args:
             inputs: Of each clip the spectrogram, or what all frozen blocks made of it; time first.
         """
-        found, k = [], self.frozen if inputs[0].shape[1] == self.dim else 0
+        k = 0 if inputs[0].shape[1] == self.encoder.extractor.feature_size else self.frozen
+        found = []
         with torch.no_grad():
             for start in range(0, len(inputs), 16):
                 batch, lengths = pad(inputs[start : start + 16])
                 encoded = self.encoder.suffix(batch.float(), lengths, k)
                 valid = encoded.mask[..., None]
                 found.append((encoded.states[-1] * valid).sum(1) / valid.sum(1))
-        deviation, self.mean = torch.std_mean(torch.cat(found), 0, correction=0)
-        self.deviation = torch.where(deviation > 0, deviation, 1.0)
+        scaler = StandardScaler().fit(torch.cat(found).double().numpy())
+        self.mean, self.deviation = (torch.from_numpy(x).float() for x in (scaler.mean_, scaler.scale_))
 
     def prefix(self, inputs: torch.Tensor, lengths: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the output of the first ``k`` blocks, not scaled.
@@ -83,7 +90,7 @@ class LowerLayers(Encoder):
         return self.encoder.prefix(inputs, lengths, k)
 
     def suffix(self, hidden: torch.Tensor, lengths: torch.Tensor, k: int) -> Encoded:
-        """Return the layers' states from the output of the first ``k`` blocks, the last of them scaled.
+        """Return the last layer's states, scaled, from the output of the first ``k`` blocks.
 
         Args:
             hidden: What `prefix` gave.
@@ -91,8 +98,7 @@ class LowerLayers(Encoder):
             k: Number of blocks it ran.
         """
         encoded = self.encoder.suffix(hidden, lengths, k)
-        last = (encoded.states[-1].float() - self.mean) / self.deviation
-        return Encoded((*encoded.states[:-1], last), encoded.lengths)
+        return Encoded(((encoded.states[-1].float() - self.mean) / self.deviation,), encoded.lengths)
 
 
 def load(name: str) -> LowerLayers:
@@ -112,12 +118,12 @@ def load(name: str) -> LowerLayers:
     Examples:
         >>> load("four:whisper-base")
         Traceback (most recent call last):
-        ser_core.errors.SerError: first-four:whisper-base: 'four' is no number of layers; write 'first-4:whisper-base'
+        ser_core.errors.SerError: lower:four:whisper-base: 'four' is no number of layers; write 'lower:4:whisper-base'
     """
     n, _, whole = name.partition(":")
-    if not (n.isascii() and n.isdigit()):
-        raise SerError(f"first-{name}: '{n}' is no number of layers; write 'first-4:{whole or 'whisper-base'}'")
-    encoder = whisper.load_behind(f"first-{n}:", whole)
+    if not re.fullmatch("[0-9]|[1-9][0-9]", n):
+        raise SerError(f"lower:{name}: '{n}' is no number of layers; write 'lower:4:{whole or 'whisper-base'}'")
+    encoder = whisper.load_behind(f"lower:{n}:", whole)
     AttentionInterface.register("eager-masked", eager.attend)
     encoder.model.set_attn_implementation("eager-masked")
-    return LowerLayers(f"first-{name}", encoder, int(n)).eval()
+    return LowerLayers(f"lower:{name}", encoder, int(n)).eval()
