@@ -58,3 +58,15 @@ def test_workers_are_in_the_folder_of_the_caller_wherever_it_was_before(tmp_path
         monkeypatch.chdir(tmp_path / name)
         with workers.pool(2):
             assert joblib.Parallel()(joblib.delayed(os.getcwd)() for _ in range(2)) == [str(tmp_path / name)] * 2
+
+
+def test_workers_have_the_variables_of_the_caller_whatever_they_had_before(monkeypatch):
+    monkeypatch.delenv("SER_WEIGHTS", raising=False)
+    for folder in ("first", "second", None):
+        if folder is None:
+            monkeypatch.delenv("SER_WEIGHTS")
+        else:
+            monkeypatch.setenv("SER_WEIGHTS", folder)
+        with workers.pool(2):
+            found = joblib.Parallel()(joblib.delayed(os.getenv)("SER_WEIGHTS") for _ in range(2))
+        assert found == [folder] * 2

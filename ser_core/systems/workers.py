@@ -45,8 +45,9 @@ def pool(jobs: int) -> Iterator[None]:
         return
     # Loky ends a worker that keeps much memory and starts another, and nothing is lost.
     warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given")
-    # It keeps its workers for the next call, unless that gives other arguments: relative paths are those of the caller.
-    start = {"initializer": start_worker, "initargs": (os.getpid(), os.getcwd())}
+    # It keeps its workers for the next call, unless that gives other arguments: relative paths, and the folders that
+    # variables such as SER_WEIGHTS name, are those of the caller.
+    start = {"initializer": start_worker, "initargs": (os.getpid(), os.getcwd(), _variables())}
     with joblib.parallel_config(backend="loky", n_jobs=jobs, inner_max_num_threads=1, **start):
         yield
 
@@ -74,7 +75,12 @@ def _client(address: str) -> Iterator:
         yield client
 
 
-def start_worker(parent: int, folder: str) -> None:
+def _variables() -> dict[str, str]:
+    """Return the environment variables of this package."""
+    return {name: value for name, value in os.environ.items() if name.startswith("SER_")}
+
+
+def start_worker(parent: int, folder: str, variables: dict[str, str]) -> None:
     """Go to the parent's folder, and end this process soon after the parent has ended: an initialiser of workers.
 
     A parent that is killed cannot tell its workers, which would fit several folds more and then wait for minutes.
@@ -82,8 +88,12 @@ def start_worker(parent: int, folder: str) -> None:
     Args:
         parent: Process id of the parent; it is given, because a worker that starts late has another parent already.
         folder: The folder in which the parent works, to which its relative paths belong.
+        variables: The parent's environment variables that begin with ``SER_``.
     """
     os.chdir(folder)
+    for name in _variables():
+        del os.environ[name]
+    os.environ.update(variables)
     threading.Thread(target=_watch, args=(parent,), daemon=True).start()
 
 
