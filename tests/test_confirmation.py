@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pytest
 import yaml
+from sklearn.metrics import balanced_accuracy_score
 
 from ser_core import paths
 from ser_core.book import lint
@@ -17,7 +18,8 @@ PAGE = (ROOT / "book/confirmation.md").read_text()
 LATER = {"whisper-finetuning", "whisper-tiny-exploration"}
 LATER |= {"whisper-heads", "whisper-late-fusion", "whisper-words-controls", "whisper-words-heard"}
 LATER |= {"whisper-khan", "whisper-khan-probe", "whisper-frozen-head", "whisper-head-rates", "whisper-probe-trimmed"}
-LATER |= {"whisper-lower-rates", "whisper-few", "whisper-pairs-scaled", "whisper-tiny-transfer"}
+LATER |= {"whisper-lower", "whisper-lower-fusion", "whisper-lower-rates"}
+LATER |= {"whisper-few", "whisper-pairs-scaled", "whisper-tiny-transfer"}
 LATER |= {"whisper-transfer-layers", "whisper-transfer-scaled"}
 NAMES = sorted({path.stem for path in ROOT.glob("experiments/whisper-*.yaml")} - LATER | {"byol-english"})
 
@@ -134,3 +136,20 @@ def test_heads_on_frozen_layers_have_the_rate_that_dev_speakers_chose():
             if name.startswith(f"{part}-")
         }
         assert len(rates) == 3 and taken["recipe"]["head_learning_rate"] == best_rate(rates)
+
+
+def test_lower_layers_have_what_dev_speakers_chose():
+    tried, taken = content("whisper-lower-rates"), content("whisper-lower")
+    scores = {}
+    for name in tried["networks"]:
+        # Curves keep four decimals, which would decide between lower-3-3e-5 and lower-4.
+        dev = runs.other(f"whisper-lower-rates/ravdess.speaker.{name}", "dev")
+        folds = [balanced_accuracy_score(fold["truth"], fold["prediction"]) for _, fold in dev.groupby("fold")]
+        scores[name] = round(np.mean(folds), 9)
+    with_layers = ("lower-3", "lower-3-3e-5", "lower-4", "lower-4-3e-5")
+    best = max(with_layers, key=lambda name: (scores[name], name.startswith("lower-3")))
+    assert best == "lower-3-3e-5" and scores[best] == scores["lower-4"]
+    assert all(scores[f"lower-4-{change}"] < scores["lower-4"] for change in ("whole", "copies", "mixup"))
+    assert taken["recipe"] == tried["recipe"] | tried["networks"][best]
+    head = {key: setting for key, setting in tried["networks"]["head-3"].items() if key != "encoder"}
+    assert taken["networks"] == {"tuned": {}, "head": head}
