@@ -30,6 +30,9 @@ NOT_RUN = {
     "whisper-khan": {"ravdess.khan2026-si.low-rank", "ravdess.khan2026-si.all"},
     # Under way: a fit takes five minutes of one core.
     "whisper-lower": {"banglaser.speaker.tuned"},
+    "whisper-lower-fusion": {
+        f"banglaser.speaker.{fusion}" for fusion in ("tuned", "tuned+compare", "tuned+probe", "tuned+probe+compare")
+    },
 }
 # What was predicted beside the test parts is kept of these.
 NETWORKS = [name for name, cell in CELLS.items() if isinstance(cell, specs.NetworkSystem)]
