@@ -28,7 +28,7 @@ NOT_RUN = {
         *(f"{corpus}.speaker.{net}" for corpus in ("ravdess", "emodb", "banglaser") for net in ("low-rank", "all")),
     },
     "whisper-khan": {"ravdess.khan2026-si.low-rank", "ravdess.khan2026-si.all"},
-    # Under way: a fit takes five minutes of one core.
+    # A fit takes five minutes of one core, and a quarter of an hour without bfloat16.
     "whisper-lower": {"banglaser.speaker.tuned"},
     "whisper-lower-fusion": {
         f"banglaser.speaker.{fusion}" for fusion in ("tuned", "tuned+compare", "tuned+probe", "tuned+probe+compare")
