@@ -21,7 +21,7 @@ INFOS = {name: json.loads(path.read_text()) for name, path in zip(NAMES, FILES, 
 CELLS = {name: specs.read(info["cell"]) for name, info in INFOS.items()}
 # Runs of the same corpus and divisions stand side by side, so that these are read and made once.
 NAMES.sort(key=lambda name: (CELLS[name].corpus, CELLS[name].protocol, INFOS[name]["divisions"]))
-# Not run for their cost, which notebooks/93_confirmation.md says.
+# Not run for their cost, which chapters 3 and 93 say.
 NOT_RUN = {
     "whisper-finetuning": {
         "banglaser.speaker.last",
